@@ -1,0 +1,47 @@
+# Taskdeck: `make run` opens the terminal interface, `make test` checks everything.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXTRAS := telegram,bundled,fast
+
+.PHONY: help run test lint types bench setup setup-dev system clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+run: setup ## install what is needed and open the terminal interface (without a terminal: a short demo)
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(BIN)/taskdeck; else exec $(BIN)/taskdeck demo; fi
+
+test: setup-dev lint ## lint, types, import contracts and every test
+	$(BIN)/pytest -n auto --dist worksteal
+
+lint: setup-dev ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev ## measure against peers, write docs/benchmarks.md figures to the terminal
+	$(BIN)/python -m benchmarks
+
+setup: $(VENV)/.installed ## make the virtual environment with every face
+
+setup-dev: $(VENV)/.installed-dev
+
+system: ## install the Debian packages that help (needs root or sudo)
+	@sh scripts/system-packages run
+
+$(VENV)/.installed: pyproject.toml scripts/system-packages
+	@sh scripts/system-packages run
+	@$(PYTHON) scripts/make_venv.py $(VENV)
+	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@sh scripts/system-packages test
+	$(BIN)/pip install --quiet --editable '.[$(EXTRAS),dev]'
+	@touch $@
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

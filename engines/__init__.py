@@ -1,0 +1,1 @@
+"""Does the work: tasks, archives, media. Imports nothing of the faces."""

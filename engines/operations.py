@@ -1,0 +1,459 @@
+"""The ONE table of operations: parameters, defaults, help, and which function does the work.
+
+Every face is made from it: CLI sub-commands, the TUI's command line, form, palette and help, chat commands,
+the web form, request validation and OpenAPI. Adding an operation is one Struct, one `OperationSpec` and one
+worker function.
+
+A field is described by `arg` inside `Annotated`: its help, whether it is positional, what it completes to,
+and whether it is secret. None as a default means "the setting decides" (see `with_defaults`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from engines.errors import TaskdeckError
+from engines.model import Json, Kind
+from engines.names import display
+from engines.paths import PathPolicy, from_uri, to_uri
+from engines.reply import Reply
+from engines.settings import Settings
+
+
+class Accepts(StrEnum):
+    """What a field holds, for completion, file pickers and checks of the path policy."""
+
+    TEXT = "text"
+    SOURCE = "source"
+    """A path that exists."""
+    TARGET = "target"
+    """A path that may not exist yet."""
+    FOLDER = "folder"
+    """A folder that may not exist yet."""
+    SECRET = "secret"  # noqa: S105 - a word, not a secret
+    GLOB = "glob"
+    SIZE = "size"
+    DURATION = "duration"
+
+
+_PATHS: Final = frozenset({Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER})
+
+
+def arg(
+    text: str,
+    *,
+    positional: bool = False,
+    accepts: Accepts = Accepts.TEXT,
+    advanced: bool = False,
+) -> Meta:
+    """Describe a field: its help, place and content. `advanced` fields are folded away in forms.
+
+    Ranges belong to the value's own type: `Annotated[Level | None, arg(...)]`.
+    """
+    return Meta(
+        description=text,
+        extra={"positional": positional, "accepts": accepts, "advanced": advanced},
+        extra_json_schema={"x-accepts": accepts.value, **({"writeOnly": True} if accepts is Accepts.SECRET else {})},
+    )
+
+
+class Operation(msgspec.Struct, tag_field="op", frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all operations: what to do, without who, when or how."""
+
+
+class ArchiveFormat(StrEnum):
+    """Formats that can be made."""
+
+    ZIP = "zip"
+    TAR = "tar"
+    TAR_GZ = "tar.gz"
+    TAR_BZ2 = "tar.bz2"
+    TAR_XZ = "tar.xz"
+    TAR_ZST = "tar.zst"
+    SEVENZIP = "7z"
+
+
+class Conflict(StrEnum):
+    """What to do when a target exists."""
+
+    RENAME = "rename"
+    """Write "name (2).ext"."""
+    OVERWRITE = "overwrite"
+    """Replace it atomically."""
+    SKIP = "skip"
+    """Leave it and go on."""
+    FAIL = "fail"
+    """End with `path.exists`."""
+
+
+class Links(StrEnum):
+    """What to do with symbolic links while packing."""
+
+    KEEP = "keep"
+    """Store them as links."""
+    FOLLOW = "follow"
+    """Store what they point to."""
+    SKIP = "skip"
+    """Leave them out."""
+
+
+Level = Annotated[int, Meta(ge=0, le=9)]
+
+
+class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
+    """Pack files and folders into an archive."""
+
+    path: Annotated[str, arg("File or folder to pack.", positional=True, accepts=Accepts.SOURCE)]
+    format: Annotated[ArchiveFormat | None, arg("Archive format.", positional=True)] = None
+    level: Annotated[Level | None, arg("0 stores, 9 packs hardest.", positional=True)] = None
+    add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE)] = ()
+    output: Annotated[str | None, arg("Archive to write (default: beside the source).", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the archive exists.")] = Conflict.RENAME
+    exclude: Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)] = ()
+    include: Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)] = ()
+    links: Annotated[Links, arg("Symbolic links.", advanced=True)] = Links.KEEP
+
+
+class Unzip(Operation, frozen=True, kw_only=True, tag="unzip"):
+    """Unpack an archive."""
+
+    path: Annotated[str, arg("Archive to unpack.", positional=True, accepts=Accepts.SOURCE)]
+    destination: Annotated[
+        str | None,
+        arg(
+            "Folder to unpack into (default: beside the archive, in a new folder unless it holds a single one).",
+            positional=True,
+            accepts=Accepts.FOLDER,
+        ),
+    ] = None
+    password: Annotated[
+        str | None,
+        arg(
+            "Password (visible to other users when typed here; better leave it out).",
+            accepts=Accepts.SECRET,
+            positional=True,
+        ),
+    ] = None
+    on_conflict: Annotated[Conflict, arg("When a file exists.")] = Conflict.RENAME
+    files: Annotated[tuple[str, ...], arg("Unpack only members that match.", accepts=Accepts.GLOB)] = ()
+
+
+class ZipInfo(Operation, frozen=True, kw_only=True, tag="zipinfo"):
+    """Show what an archive holds."""
+
+    path: Annotated[str, arg("Archive to look into.", positional=True, accepts=Accepts.SOURCE)]
+
+
+AnyOperation = Zip | Unzip | ZipInfo
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSpec:
+    """One row of the table.
+
+    Functions are named "module:function" and loaded where they are used, so that the table imports no work.
+
+    Attributes:
+        struct: The operation's Struct; its docstring is the summary, its tag the name on every face.
+        kind: Family: parallel limit and guide word.
+        run: Worker function `(op, job) -> Struct`, called in the job process.
+        reply: `(op, result as JSON object) -> Reply`, called by faces.
+        check: `(op, policy, settings) -> None`: cheap refusal of bad input before a task is made (stat calls
+            only); raises TaskdeckError.
+        resumable: Whether a later attempt goes on from a checkpoint: a bool, or a function `(op) -> bool`.
+        writes: Whether the disk guard applies.
+        examples: Command lines for help and docs, without the program's name.
+    """
+
+    struct: type[Operation]
+    kind: Kind
+    run: str
+    reply: str
+    check: str = ""
+    resumable: bool | Callable[[Any], bool] = False
+    writes: bool = False
+    examples: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The word users type."""
+        return str(self.struct.__struct_config__.tag)
+
+    @property
+    def summary(self) -> str:
+        """One line of help."""
+        return (self.struct.__doc__ or "").splitlines()[0]
+
+    def is_resumable(self, op: Operation) -> bool:
+        """Whether this very operation goes on from a checkpoint after a crash."""
+        return self.resumable if isinstance(self.resumable, bool) else self.resumable(op)
+
+
+def _packs_resumable(op: Zip) -> bool:
+    return op.format is not ArchiveFormat.SEVENZIP
+
+
+OPERATIONS: Final[dict[str, OperationSpec]] = {
+    spec.name: spec
+    for spec in (
+        OperationSpec(
+            Zip,
+            Kind.COMPRESS,
+            run="engines.archive.create.job:run",
+            reply="engines.archive.replies:zip_reply",
+            check="engines.archive.checks:check_zip",
+            resumable=_packs_resumable,
+            writes=True,
+            examples=("zip /downloads/movies", "zip /downloads/video.mp4 zip 9", "zip /downloads/folder tar.gz"),
+        ),
+        OperationSpec(
+            Unzip,
+            Kind.EXTRACT,
+            run="engines.archive.extract.job:run",
+            reply="engines.archive.replies:unzip_reply",
+            check="engines.archive.checks:check_unzip",
+            resumable=True,
+            writes=True,
+            examples=("unzip /downloads/archive.zip", "unzip archive.zip /tmp/extracted"),
+        ),
+        OperationSpec(
+            ZipInfo,
+            Kind.INFO,
+            run="engines.archive.inspect:run_info",
+            reply="engines.archive.replies:zipinfo_reply",
+            check="engines.archive.checks:check_archive",
+            examples=("zipinfo archive.zip",),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter of an operation as faces see it."""
+
+    name: str
+    type: type[Any]
+    """str, int, float, bool or a StrEnum: the type of one value."""
+    repeated: bool
+    required: bool
+    default: Any
+    help: str
+    positional: bool
+    accepts: Accepts
+    advanced: bool
+    ge: float | None
+    le: float | None
+
+    @property
+    def flag(self) -> str:
+        """The command line option: "--on-conflict"."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of an enumeration, else empty."""
+        return tuple(member.value for member in self.type) if issubclass(self.type, StrEnum) else ()
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must never be stored, logged or shown."""
+        return self.accepts is Accepts.SECRET
+
+
+@cache
+def fields(struct: type[Operation]) -> tuple[Field, ...]:
+    """The parameters of an operation in declaration order."""
+    hints = get_type_hints(struct, include_extras=True)
+    found = []
+    for info in msgspec.structs.fields(struct):
+        base, meta = _unwrap(hints[info.name])
+        extra = meta.extra or {}
+        inner, repeated, limits = _value_type(base)
+        found.append(
+            Field(
+                name=info.name,
+                type=inner,
+                repeated=repeated,
+                required=info.required,
+                default=None if info.required else info.default,
+                help=meta.description or "",
+                positional=extra.get("positional", False),
+                accepts=extra.get("accepts", Accepts.TEXT),
+                advanced=extra.get("advanced", False),
+                ge=limits.ge,
+                le=limits.le,
+            )
+        )
+    return tuple(found)
+
+
+def _unwrap(hint: Any) -> tuple[Any, Meta]:
+    if get_origin(hint) is Annotated:
+        base, *extras = get_args(hint)
+        return base, next((extra for extra in extras if isinstance(extra, Meta)), Meta())
+    return hint, Meta()
+
+
+def _value_type(base: Any) -> tuple[type[Any], bool, Meta]:
+    """The type of one value, whether it repeats, and its range."""
+    repeated = False
+    if isinstance(base, UnionType) or get_origin(base) is typing.Union:
+        base = next(option for option in get_args(base) if option is not NoneType)
+    if get_origin(base) is tuple:
+        base, repeated = get_args(base)[0], True
+    base, limits = _unwrap(base)
+    return base, repeated, limits
+
+
+def spec_of(op: Operation | str) -> OperationSpec:
+    """The row of an operation or of its name.
+
+    Raises:
+        TaskdeckError: `usage` for an unknown name.
+    """
+    name = op if isinstance(op, str) else str(op.__struct_config__.tag)
+    try:
+        return OPERATIONS[name]
+    except KeyError:
+        raise TaskdeckError(
+            "usage", f"cannot do '{display(name)}'", "there is no such operation", "see `taskdeck --help`"
+        ) from None
+
+
+def parse(data: Json) -> Operation:
+    """An operation from JSON ({"op": "zip", "path": ...}), validated.
+
+    Raises:
+        TaskdeckError: `usage` for an unknown operation, `value` for a bad parameter.
+    """
+    struct = spec_of(str(data.get("op", ""))).struct
+    try:
+        op: Operation = msgspec.convert(data, struct)
+    except msgspec.ValidationError as error:
+        raise TaskdeckError("value", f"cannot {data['op']}", _plain(str(error))) from None
+    return _map_paths(op, from_uri)
+
+
+def _plain(message: str) -> str:
+    """msgspec's message with the parameter named as users know it: "level: expected `int` <= 9"."""
+    text, _, where = message.partition(" - at `$.")
+    name = where.rstrip("`").removesuffix("[...]")
+    text = text[:1].lower() + text[1:]
+    return f"parameter {name}: {text}" if name else text
+
+
+def with_defaults(op: Operation, settings: Settings) -> Operation:
+    """The operation with what the settings decide filled in."""
+    if isinstance(op, Zip):
+        return msgspec.structs.replace(
+            op,
+            format=op.format or ArchiveFormat(settings.archive.default_format),
+            level=settings.archive.default_level if op.level is None else op.level,
+        )
+    return op
+
+
+def absolute(op: Operation, policy: PathPolicy, *, base: str) -> Operation:
+    """The operation with every path absolute and allowed; `base` is the caller's working directory.
+
+    Raises:
+        TaskdeckError: see `PathPolicy.source` and `PathPolicy.target`.
+    """
+    changes: dict[str, Any] = {}
+    for field in fields(type(op)):
+        value = getattr(op, field.name)
+        if value is None or field.accepts not in _PATHS:
+            continue
+        resolve = policy.source if field.accepts is Accepts.SOURCE else policy.target
+        if field.repeated:
+            changes[field.name] = tuple(str(resolve(item, base=base)) for item in value)
+        else:
+            changes[field.name] = str(resolve(value, base=base))
+    return msgspec.structs.replace(op, **changes) if changes else op
+
+
+def check(op: Operation, policy: PathPolicy, settings: Settings) -> None:
+    """Refuse bad input before a task is made (blocking stat calls only)."""
+    reference = spec_of(op).check
+    if reference:
+        load(reference)(op, policy, settings)
+
+
+def split_secrets(op: Operation) -> tuple[Operation, dict[str, str]]:
+    """The operation without its secrets, fit for the store, and the secrets by field name."""
+    secrets = {f.name: getattr(op, f.name) for f in fields(type(op)) if f.secret and getattr(op, f.name) is not None}
+    return (msgspec.structs.replace(op, **dict.fromkeys(secrets)) if secrets else op), secrets
+
+
+def to_json(op: Operation) -> Json:
+    """The operation as a JSON object with its "op"; never call it on one that still holds secrets.
+
+    Paths with bytes that are no UTF-8 become file: URIs; `parse` turns them back.
+    """
+    return typing.cast("Json", msgspec.to_builtins(_map_paths(op, to_uri)))
+
+
+def _map_paths(op: Operation, change: Callable[[str], str]) -> Operation:
+    """The operation with `change` applied to every path in it."""
+    changes: dict[str, Any] = {}
+    for field in fields(type(op)):
+        value = getattr(op, field.name)
+        if value and field.accepts in _PATHS:
+            changes[field.name] = tuple(map(change, value)) if field.repeated else change(value)
+    return msgspec.structs.replace(op, **changes) if changes else op
+
+
+def title(op: Operation) -> str:
+    """A display-safe name for the task: the last component of its main path."""
+    first = fields(type(op))[0]
+    value = str(getattr(op, first.name))
+    return display(os.path.basename(value.rstrip("/")) or value, limit=200)
+
+
+def as_command(op: Operation) -> str:
+    """The operation as a shell command without secrets ("copy as command")."""
+    words = ["taskdeck", spec_of(op).name]
+    options: list[str] = []
+    gap = False
+    for field in fields(type(op)):
+        value = getattr(op, field.name)
+        if field.secret or (value == field.default and not field.required):
+            gap = gap or field.positional
+            continue
+        values = [str(item) for item in value] if field.repeated else [str(value)]
+        if field.positional and not gap:
+            words += values
+        elif field.type is bool:
+            options.append(field.flag if value else f"--no-{field.name.replace('_', '-')}")
+        else:
+            for item in values:
+                options += [field.flag, item]
+    if any(word.startswith("-") for word in words[2:]):
+        words[2:2] = ["--"]
+        return shlex.join([*words[:2], *options, *words[2:]])
+    return shlex.join([*words, *options])
+
+
+def reply(op: Operation, result: Json) -> Reply:
+    """The result in the guide's layout."""
+    return typing.cast("Reply", load(spec_of(op).reply)(op, result))
+
+
+@cache
+def load(reference: str) -> Callable[..., Any]:
+    """The function named "module:function"."""
+    module, _, name = reference.partition(":")
+    return typing.cast("Callable[..., Any]", getattr(importlib.import_module(module), name))

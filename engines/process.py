@@ -1,0 +1,124 @@
+"""External programs: argument lists only, scrubbed environment, no terminal, and they die with their parent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Final
+
+from engines.errors import TaskdeckError
+from engines.names import display
+
+_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment given to children: what programs need to run, nothing that may hold a secret."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | {"LC_ALL": "C.UTF-8"} | extra
+
+
+@cache
+def _guard() -> tuple[str, ...]:
+    """A prefix that makes the kernel end a child with its parent (util-linux), else empty."""
+    path = shutil.which("setpriv")
+    return (path, "--pdeathsig", "KILL", "--") if path else ()
+
+
+class Tool:
+    """A running external program.
+
+    `stdout` is a byte stream the caller must read to its end; standard error is drained by a thread and its
+    tail kept. Start it from the main thread: the death signal follows the thread that started it.
+
+    Args:
+        argv: Program and arguments; a program that is not found is `tool.missing`.
+        stdin: Bytes to feed (a password), else the program sees end of file.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.name = display(os.path.basename(argv[0]))
+        try:
+            self._process = subprocess.Popen(
+                [*_guard(), *argv],
+                cwd=cwd,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=tuple(pass_fds),
+                env=environment() if env is None else env,
+            )
+        except FileNotFoundError:
+            raise TaskdeckError(
+                "tool.missing", f"cannot run {self.name}", "it is not installed", "see `taskdeck doctor`"
+            ) from None
+        self._tail: deque[str] = deque(maxlen=50)
+        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self._drain.start()
+        if stdin is not None and self._process.stdin is not None:
+            try:
+                self._process.stdin.write(stdin)
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    @property
+    def errors(self) -> str:
+        """The tail of its standard error, display-safe; complete after `wait`."""
+        return "\n".join(self._tail)
+
+    def chunks(self, separators: bytes = b"\r\n\b") -> Iterator[bytes]:
+        """Its output split at any of these bytes, empty parts left out: for progress lines."""
+        rest = b""
+        table = bytes.maketrans(separators, b"\n" * len(separators))
+        while block := self.stdout.read1(65536):  # type: ignore[attr-defined]
+            *lines, rest = (rest + block).translate(table).split(b"\n")
+            yield from filter(None, lines)
+        if rest:
+            yield rest
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status once it has ended; -N when signal N ended it."""
+        status = self._process.wait(timeout)
+        self._drain.join(1)
+        return status
+
+    def kill(self) -> None:
+        """End it now and wait for it."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self.stdout.close()
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._tail.append(display(line.rstrip(b"\r\n"), limit=500))
