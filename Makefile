@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS := telegram,bundled,fast
 
-.PHONY: help run test lint types bench setup setup-dev system clean
+.PHONY: help run test test-pyrogram lint types bench setup setup-dev system clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ run: setup ## install what is needed and open the terminal interface (without a 
 
 test: setup-dev lint ## lint, types, import contracts and every test
 	$(BIN)/pytest -n auto --dist worksteal
+	@$(MAKE) --no-print-directory test-pyrogram
+
+test-pyrogram: setup-dev .venv-pyrogram/.installed ## the chat's core tests with pyrogram 2.0.106 in the place of kurigram
+	TASKDECK_TEST_PYROGRAM=2.0.106 PYTHONPATH=.venv-pyrogram $(BIN)/pytest -m pyrogram tests/telegram
 
 lint: setup-dev ## style, types and import contracts
 	$(BIN)/ruff check .
@@ -43,5 +47,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[$(EXTRAS),dev]'
 	@touch $@
 
+.venv-pyrogram/.installed: Makefile
+	@rm -rf .venv-pyrogram
+	$(BIN)/pip install --quiet --no-deps --target .venv-pyrogram pyrogram==2.0.106 pysocks==1.7.1
+	@touch $@
+
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .venv-pyrogram .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -93,6 +93,15 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: Annotated[int, _doc("Open connections at most.", ge=4)] = 256
 
 
+class TelegramUser(msgspec.Struct, frozen=True, kw_only=True):
+    """What one user of the bot may do and hear; a table [telegram.users.USER_ID] also allows the user."""
+
+    role: Annotated[str, _doc("read, control or admin; empty: telegram.default_role.")] = ""
+    roots: Annotated[tuple[str, ...], _doc("Folders the user may touch, inside the daemon's; empty: all of them.")] = ()
+    notify: Annotated[str, _doc("Which endings are told: all, own, failed or none; empty: telegram.notify.")] = ""
+    quiet: Annotated[str, _doc('Hours without sound, such as "22:00-07:00"; empty: telegram.quiet.')] = ""
+
+
 class TelegramSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The Telegram bot; off unless credentials and an allow-list are set."""
 
@@ -101,6 +110,11 @@ class TelegramSettings(msgspec.Struct, frozen=True, kw_only=True):
     bot_token: Annotated[str, _doc("Bot token (secret).")] = ""
     allowed_users: Annotated[tuple[int, ...], _doc("User ids that may command the bot.")] = ()
     allowed_chats: Annotated[tuple[int, ...], _doc("Group ids in which it answers allowed users.")] = ()
+    default_role: Annotated[str, _doc("Role of allowed users: read, control or admin.")] = "admin"
+    users: Annotated[dict[str, TelegramUser], _doc("Role, roots and notifications by user id.")] = {}
+    inbox: Annotated[str, _doc("Folder for files sent to the bot; empty: Telegram in the user's first root.")] = ""
+    notify: Annotated[str, _doc("Which endings are told: all, own, failed or none.")] = "own"
+    quiet: Annotated[str, _doc('Hours without sound, such as "22:00-07:00", in local time.')] = ""
 
 
 class TuiSettings(msgspec.Struct, frozen=True, kw_only=True):

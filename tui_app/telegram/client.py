@@ -1,0 +1,420 @@
+"""The only module that touches `pyrogram`: starts its client, translates messages, calls and errors.
+
+Keeps to what kurigram and pyrogram 2.0.106 share. The library is imported when a client is started, in a thread:
+it takes seconds and would hold up the daemon's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from engines.settings import TelegramSettings
+from tui_app.telegram.gateway import (
+    Buttons,
+    Document,
+    Duplicate,
+    Flood,
+    GatewayError,
+    Gone,
+    Incoming,
+    KeyLost,
+    LoginRefused,
+    NotModified,
+    PartMissing,
+    Press,
+    Unreachable,
+    Uploaded,
+)
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT: Final = 20.0
+"""Seconds one call may take; the library itself gives up an answer after 15."""
+
+_SESSION: Final = "taskdeck"
+_REFUSED: Final = ("ACCESS_TOKEN_", "API_ID_", "BOT_TOKEN_", "USER_DEACTIVATED")
+_LOST: Final = (
+    "AUTH_KEY_UNREGISTERED",
+    "AUTH_KEY_INVALID",
+    "AUTH_KEY_DUPLICATED",
+    "SESSION_REVOKED",
+    "SESSION_EXPIRED",
+)
+_PART: Final = re.compile(r"FILE_PART_(\d+)_MISSING")
+
+OnMessage = Callable[[Incoming], Awaitable[None]]
+OnPress = Callable[[Press], Awaitable[None]]
+
+
+async def load_library() -> Any:
+    """Import `pyrogram` without holding up the loop.
+
+    Raises:
+        ImportError: The extra `telegram` is not installed.
+    """
+    return await asyncio.to_thread(_import)
+
+
+def _import() -> Any:
+    # pyrogram 2.0.106 asks for an event loop while it is imported, kurigram does not mind one.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        library = importlib.import_module("pyrogram")
+        importlib.import_module("pyrogram.handlers")
+        _keep_errors_out_of_the_working_directory()
+        return library
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _keep_errors_out_of_the_working_directory() -> None:
+    # The library appends errors it does not know to ./unknown_errors.txt and fails where it may not write.
+    module: Any = importlib.import_module("pyrogram.errors.rpc_error")
+    module.Path = lambda *_: Path(os.devnull)
+    module.open = lambda *_, **__: Path(os.devnull).open("a", encoding="utf-8")  # noqa: SIM115 - closed by its caller
+
+
+class TelegramClient:
+    """One connection as a bot; a `Gateway` once started.
+
+    Args:
+        settings: Credentials.
+        folder: Folder of the session file, made with mode 0700.
+        on_message: Called for every message of somebody else; must return soon.
+        on_press: Called for every pressed button; must return soon.
+    """
+
+    def __init__(self, settings: TelegramSettings, folder: Path, on_message: OnMessage, on_press: OnPress) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._on_message = on_message
+        self._on_press = on_press
+        self._library: Any = None
+        self._client: Any = None
+        self._media: Any = None
+        self._media_lock = asyncio.Lock()
+        self.username = ""
+
+    # life cycle ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect and log in.
+
+        Raises:
+            GatewayError: `Flood`, `LoginRefused`, `KeyLost` or `Unreachable`.
+            ImportError: The library is not installed.
+        """
+        self._library = await load_library()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        library = self._library
+        # Built inside the loop it will live in; never without a bot token, which would make it ask on stdin.
+        self._client = library.Client(
+            _SESSION,
+            api_id=self._settings.api_id,
+            api_hash=self._settings.api_hash,
+            bot_token=self._settings.bot_token,
+            workdir=str(self._folder),
+            parse_mode=library.enums.ParseMode.HTML,
+            sleep_threshold=0,  # flood waits are ours: the library would sleep while holding a worker
+            workers=4,
+            app_version="Taskdeck",
+            device_model="server",
+        )
+        handlers = library.handlers
+        self._client.add_handler(handlers.MessageHandler(self._message))
+        self._client.add_handler(handlers.CallbackQueryHandler(self._press))
+        with _translated():
+            await self._client.start()
+        for path in self._folder.glob(f"{_SESSION}.session*"):
+            path.chmod(0o600)
+        self.username = str(self._client.me.username or "")
+
+    async def stop(self, *, limit: float = 3.0) -> None:
+        """Disconnect; gives up after so many seconds. Never raises."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(limit):
+                if self._media is not None and not hasattr(client, "get_session"):
+                    await self._media.stop()
+                await (client.stop() if client.is_initialized else client.disconnect())
+
+    def forget_session(self) -> None:
+        """Delete the session file: the next start logs in afresh."""
+        for path in self._folder.glob(f"{_SESSION}.session*"):
+            path.unlink(missing_ok=True)
+
+    async def alive(self) -> None:
+        """Ask the server for a sign of life, and for the messages that were missed.
+
+        Raises:
+            GatewayError: There was none.
+        """
+        raw = self._raw()
+        with _translated():
+            await asyncio.wait_for(self._client.invoke(raw.functions.updates.GetState()), CALL_TIMEOUT)
+        await self.recover()
+
+    async def recover(self) -> None:
+        """Have messages delivered that came while nobody listened, where the library can."""
+        if hasattr(self._client, "recover_gaps"):
+            try:
+                await asyncio.wait_for(self._client.recover_gaps(), CALL_TIMEOUT)
+            except Exception as error:
+                log.info("cannot fetch missed messages: %s", type(error).__name__)
+
+    def _raw(self) -> Any:
+        if self._client is None:
+            raise Unreachable("stopped")
+        return self._library.raw
+
+    # incoming ------------------------------------------------------------------------------------------------
+
+    async def _message(self, _: Any, message: Any) -> None:
+        if not message.outgoing:
+            await self._on_message(_incoming(message))
+
+    async def _press(self, _: Any, query: Any) -> None:
+        if query.message is None or query.data is None:
+            return
+        data = query.data if isinstance(query.data, str) else query.data.decode("utf-8", "replace")
+        chat = query.message.chat
+        await self._on_press(
+            Press(str(query.id), chat.id, chat.type.name == "PRIVATE", query.from_user.id, query.message.id, data)
+        )
+
+    # outgoing ------------------------------------------------------------------------------------------------
+
+    async def send_text(
+        self, chat: int, html: str, *, buttons: Buttons = (), reply_to: int | None = None, silent: bool = False
+    ) -> int:
+        message = await self._call(
+            self._messages().send_message,
+            chat_id=chat,
+            text=html,
+            reply_markup=self._markup(buttons),
+            disable_notification=silent,
+            **self._reply(reply_to),
+            **self._no_preview(),
+        )
+        return int(message.id)
+
+    async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
+        await self._call(
+            self._messages().edit_message_text,
+            chat_id=chat,
+            message_id=message,
+            text=html,
+            reply_markup=self._markup(buttons),
+            **self._no_preview(),
+        )
+
+    async def delete(self, chat: int, messages: Sequence[int]) -> None:
+        await self._call(self._messages().delete_messages, chat_id=chat, message_ids=list(messages))
+
+    async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
+        await self._call(
+            self._messages().answer_callback_query, callback_query_id=press, text=text[:200], show_alert=alert
+        )
+
+    async def fetch(self, chat: int, message: int) -> Incoming | None:
+        found = await self._call(self._messages().get_messages, chat_id=chat, message_ids=message, replies=0)
+        return None if found is None or found.empty else _incoming(found)
+
+    async def set_commands(self, commands: Sequence[tuple[str, str]]) -> None:
+        """Register the menu of commands: names and descriptions."""
+        kind = self._library.types.BotCommand
+        await self._call(
+            self._messages().set_bot_commands, [kind(command=name, description=text) for name, text in commands]
+        )
+
+    def _messages(self) -> Any:
+        self._raw()
+        return self._client
+
+    def _markup(self, buttons: Buttons) -> Any:
+        if not buttons:
+            return None
+        types = self._library.types
+        # By keyword: the second positional parameter means something else in newer versions.
+        return types.InlineKeyboardMarkup(
+            [[types.InlineKeyboardButton(text=b.text, callback_data=b.data) for b in row] for row in buttons]
+        )
+
+    def _reply(self, reply_to: int | None) -> dict[str, Any]:
+        if reply_to is None:
+            return {}
+        types = self._library.types
+        if hasattr(types, "ReplyParameters"):
+            return {"reply_parameters": types.ReplyParameters(message_id=reply_to)}
+        return {"reply_to_message_id": reply_to}
+
+    def _no_preview(self) -> dict[str, Any]:
+        types = self._library.types
+        if hasattr(types, "LinkPreviewOptions"):
+            return {"link_preview_options": types.LinkPreviewOptions(is_disabled=True)}
+        return {"disable_web_page_preview": True}
+
+    async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        with _translated():
+            return await asyncio.wait_for(method(*args, **kwargs), CALL_TIMEOUT)
+
+    # files ---------------------------------------------------------------------------------------------------
+
+    async def save_part(self, file_id: int, part: int, data: bytes, *, total: int, big: bool) -> None:
+        functions = self._raw().functions.upload
+        if big:
+            request = functions.SaveBigFilePart(file_id=file_id, file_part=part, file_total_parts=total, bytes=data)
+        else:
+            request = functions.SaveFilePart(file_id=file_id, file_part=part, bytes=data)
+        await self._send(await self._media_session(), request)
+
+    async def send_file(
+        self,
+        chat: int,
+        file: Uploaded,
+        *,
+        random_id: int,
+        caption: str = "",
+        photo: bool = False,
+        mime: str = "application/octet-stream",
+        reply_to: int | None = None,
+        silent: bool = False,
+    ) -> None:
+        types = self._raw().types
+        uploaded: Any
+        if file.big:
+            uploaded = types.InputFileBig(id=file.file_id, parts=file.parts, name=file.name)
+        else:
+            uploaded = types.InputFile(id=file.file_id, parts=file.parts, name=file.name, md5_checksum=file.md5)
+        media: Any
+        if photo:
+            media = types.InputMediaUploadedPhoto(file=uploaded)
+        else:
+            name = types.DocumentAttributeFilename(file_name=file.name)
+            media = types.InputMediaUploadedDocument(file=uploaded, mime_type=mime, attributes=[name], force_file=True)
+        with _translated():
+            peer = await self._client.resolve_peer(chat)
+        request = self._library.raw.functions.messages.SendMedia(
+            peer=peer,
+            media=media,
+            message=caption,
+            random_id=random_id,
+            silent=silent or None,
+            **self._raw_reply(reply_to),
+        )
+        await self._send(self._client.session, request)
+
+    def _raw_reply(self, reply_to: int | None) -> dict[str, Any]:
+        if reply_to is None:
+            return {}
+        types = self._raw().types
+        if hasattr(types, "InputReplyToMessage"):
+            return {"reply_to": types.InputReplyToMessage(reply_to_msg_id=reply_to)}
+        return {"reply_to_msg_id": reply_to}
+
+    async def chunks(self, document: Document, *, first: int = 0) -> AsyncIterator[bytes]:
+        self._raw()
+        with _translated():
+            async for chunk in self._client.stream_media(document.file_id, offset=first):
+                yield chunk
+
+    async def _media_session(self) -> Any:
+        """A connection of its own for file parts, so that they never hold up messages."""
+        client = self._messages()
+        async with self._media_lock:
+            with _translated():
+                if hasattr(client, "get_session"):
+                    return await client.get_session(is_media=True)
+                if self._media is None:
+                    storage = client.storage
+                    session = self._library.session.Session(
+                        client,
+                        await storage.dc_id(),
+                        await storage.auth_key(),
+                        await storage.test_mode(),
+                        is_media=True,
+                    )
+                    await session.start()
+                    self._media = session
+                return self._media
+
+    async def _send(self, session: Any, request: Any) -> Any:
+        # `invoke` would hide which error 5xx it was and repeat the call by itself; `send` tells and leaves that to us.
+        with _translated():
+            async with asyncio.timeout(CALL_TIMEOUT):
+                await session.is_started.wait()
+                return await session.send(request)
+
+
+def _incoming(message: Any) -> Incoming:
+    user = message.from_user
+    return Incoming(
+        chat=message.chat.id,
+        private=message.chat.type.name in ("PRIVATE", "BOT"),
+        user=user.id if user is not None and message.sender_chat is None else None,
+        id=message.id,
+        text=str(message.text or message.caption or ""),
+        date=message.date.timestamp() if message.date else 0.0,
+        reply_to=message.reply_to_message_id,
+        document=_document(message),
+        forwarded=bool(getattr(message, "forward_origin", None) or message.forward_date),
+    )
+
+
+def _document(message: Any) -> Document | None:
+    for kind in ("document", "video", "audio", "animation", "voice", "video_note", "photo"):
+        media = getattr(message, kind, None)
+        if media is not None:
+            suffix = {"photo": ".jpg", "voice": ".ogg", "video": ".mp4", "video_note": ".mp4"}.get(kind, "")
+            name = getattr(media, "file_name", None) or f"{kind}-{message.id}{suffix}"
+            return Document(
+                media.file_id, str(name), int(media.file_size or 0), str(getattr(media, "mime_type", "") or "")
+            )
+    return None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the library's errors into those of the gateway."""
+    errors: Any = importlib.import_module("pyrogram.errors")
+    try:
+        yield
+    except errors.RPCError as error:
+        raise _translate(error) from None
+    except (OSError, TimeoutError) as error:
+        raise Unreachable(type(error).__name__) from None
+
+
+def _translate(error: Any) -> GatewayError:
+    code = str(error.ID or error.value or error.NAME or "")
+    value = error.value if isinstance(error.value, int) else 0
+    if re.search(r"(FLOOD|SLOWMODE|TAKEOUT)\w*_WAIT", code):
+        return Flood(value or 30)
+    if part := _PART.search(f"{code} {error.value}".replace("PART_X_", f"PART_{value}_")):
+        return PartMissing(int(part[1]))
+    if "MESSAGE_NOT_MODIFIED" in code:
+        return NotModified(code)
+    if "MESSAGE_ID_INVALID" in code or "MESSAGE_EDIT_TIME_EXPIRED" in code:
+        return Gone(code)
+    if "RANDOM_ID_DUPLICATE" in code:
+        return Duplicate(code)
+    if code.startswith(_REFUSED):
+        return LoginRefused(code)
+    if code.startswith(_LOST):
+        return KeyLost(code)
+    if (error.CODE or 0) >= 500:
+        return Unreachable(code)
+    return GatewayError(code)
