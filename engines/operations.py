@@ -226,15 +226,45 @@ class Unzip(Operation, frozen=True, kw_only=True, tag="unzip"):
     ] = None
     on_conflict: Annotated[Conflict, arg("When a file exists.")] = Conflict.RENAME
     files: Annotated[tuple[str, ...], arg("Unpack only members that match.", accepts=Accepts.GLOB)] = ()
+    password_file: Annotated[
+        str | None, arg("File (0600) of passwords to try, one a line.", accepts=Accepts.SOURCE)
+    ] = None
+    encoding: Annotated[
+        str | None, arg("Code page of member names: cp437, cp932, cp936, cp949, cp1251, cp866 (default: detected).")
+    ] = None
+    nested: Annotated[bool, arg("Unpack archives inside the archive too.")] = False
+    strip_root: Annotated[bool, arg("Leave out the single folder everything lies in.")] = False
+    keep_broken: Annotated[bool, arg("Of a damaged archive keep what is sound, in a folder marked (incomplete).")] = (
+        False
+    )
 
 
 class ZipInfo(Operation, frozen=True, kw_only=True, tag="zipinfo"):
     """Show what an archive holds."""
 
     path: Annotated[str, arg("Archive to look into.", positional=True, accepts=Accepts.SOURCE)]
+    tree: Annotated[bool, arg("Show the members as a tree.")] = False
+    files: Annotated[bool, arg("Show a table of the members.")] = False
+    password: Annotated[str | None, arg("Password, for archives with hidden names.", accepts=Accepts.SECRET)] = None
+    password_file: Annotated[
+        str | None, arg("File (0600) of passwords to try, one a line.", accepts=Accepts.SOURCE)
+    ] = None
+    encoding: Annotated[str | None, arg("Code page of member names (default: detected).", advanced=True)] = None
 
 
-AnyOperation = Zip | Unzip | ZipInfo
+class ZipTest(Operation, frozen=True, kw_only=True, tag="ziptest"):
+    """Verify every checksum of an archive without unpacking it."""
+
+    path: Annotated[str, arg("Archive to test.", positional=True, accepts=Accepts.SOURCE)]
+    password: Annotated[
+        str | None, arg("Password (visible to other users when typed here).", accepts=Accepts.SECRET)
+    ] = None
+    password_file: Annotated[
+        str | None, arg("File (0600) of passwords to try, one a line.", accepts=Accepts.SOURCE)
+    ] = None
+
+
+AnyOperation = Zip | Unzip | ZipInfo | ZipTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,19 +337,31 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             Unzip,
             Kind.EXTRACT,
             run="engines.archive.extract.job:run",
-            reply="engines.archive.replies:unzip_reply",
-            check="engines.archive.checks:check_unzip",
+            reply="engines.archive.extract.replies:unzip_reply",
+            check="engines.archive.extract.checks:check_unzip",
             resumable=True,
             writes=True,
-            examples=("unzip /downloads/archive.zip", "unzip archive.zip /tmp/extracted"),
+            examples=(
+                "unzip /downloads/archive.zip",
+                "unzip archive.zip /tmp/extracted",
+                "unzip --files '*.jpg' photos.7z",
+            ),
         ),
         OperationSpec(
             ZipInfo,
             Kind.INFO,
             run="engines.archive.inspect:run_info",
-            reply="engines.archive.replies:zipinfo_reply",
-            check="engines.archive.checks:check_archive",
-            examples=("zipinfo archive.zip",),
+            reply="engines.archive.extract.replies:zipinfo_reply",
+            check="engines.archive.extract.checks:check_archive",
+            examples=("zipinfo archive.zip", "zipinfo --tree backup.tar.gz"),
+        ),
+        OperationSpec(
+            ZipTest,
+            Kind.EXTRACT,
+            run="engines.archive.inspect:run_test",
+            reply="engines.archive.extract.replies:ziptest_reply",
+            check="engines.archive.extract.checks:check_archive",
+            examples=("ziptest archive.7z",),
         ),
     )
 }

@@ -1,0 +1,1 @@
+"""Unpacking: one module a family of formats, all writing through `engines.archive.containment`."""

@@ -1,0 +1,322 @@
+"""The `unzip` task: recognise, stage, unpack, make durable, publish; nothing stays behind when that fails."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engines import files
+from engines.archive import passwords
+from engines.archive.containment import Tree
+from engines.archive.detect import Family, Found, detect
+from engines.archive.extract.publish import Published, become, merge_into
+from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, sync_filesystem
+from engines.archive.extract.single import name_of
+from engines.archive.formats import strip_suffix
+from engines.archive.limits import Budget, Limits
+from engines.errors import TaskdeckError
+from engines.job import Job, Stopped
+from engines.model import Json
+from engines.names import display
+from engines.operations import Conflict, Unzip
+from engines.paths import to_uri, unreadable
+
+_LIST_NAME = "NOT-UNPACKED.txt"
+
+
+class Unpacked(msgspec.Struct, kw_only=True):
+    """The result of `unzip`. Texts are safe for display; sizes are bytes."""
+
+    archive: str
+    format: str
+    destination: str
+    """Display-safe; `location` is exact."""
+    location: str
+    """The destination as a path, or a file: URI when its bytes are no UTF-8."""
+    files: int
+    folders: int
+    links: int
+    size: int
+    """Bytes written by this task."""
+    seconds: float
+    volumes: int = 1
+    encoding: str = ""
+    renamed: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    nested: int = 0
+    """Archives inside that were unpacked too."""
+    left_out: list[Trouble] = []
+    left_out_count: int = 0
+    broken: list[Trouble] = []
+    broken_count: int = 0
+    warnings: list[str] = []
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the archive goes: an explicit folder, or beside the archive under a name that depends on its content."""
+
+    folder: Path
+    """Holds the staging folder, so that publishing is a rename."""
+    target: Path
+    """The destination given, else the sub-folder for archives with several roots."""
+    explicit: bool
+
+    @classmethod
+    def of(cls, op: Unzip, found: Found) -> Place:
+        """Decide from the task; nothing is made yet.
+
+        Raises:
+            TaskdeckError: `path.kind` when the destination is a file.
+        """
+        if op.destination is None:
+            return cls(found.path.parent, found.path.parent / _stem(found), False)
+        target = Path(op.destination)
+        if target.is_dir():
+            return cls(target, target, True)
+        if os.path.lexists(target):
+            raise TaskdeckError("path.kind", f"cannot unpack to '{display(target)}'", "it is no folder")
+        folder = target.parent
+        while not folder.is_dir():
+            if os.path.lexists(folder):
+                raise TaskdeckError("path.kind", f"cannot unpack to '{display(target)}'", "its parent is no folder")
+            folder = folder.parent
+        return cls(folder, target, True)
+
+
+def _stem(found: Found) -> str:
+    """The archive's name without suffix and volume number."""
+    name = found.volumes[-1].name if found.family is Family.ZIP else found.volumes[0].name
+    if len(found.volumes) > 1 or found.path.suffix[1:].isdigit():
+        stem, suffix = os.path.splitext(name)
+        name = stem if suffix[1:].isdigit() else name
+    if found.family is Family.RAR:
+        name = name.removesuffix(".rar").removesuffix(".RAR")
+        stem, dot, part = name.rpartition(".part")
+        return stem if dot and part.isdigit() else name or "archive"
+    if found.family is Family.STREAM:
+        return name_of(name)
+    stripped = strip_suffix(name)
+    if stripped == name:
+        stripped = os.path.splitext(name)[0]
+    return stripped or "archive"
+
+
+def reader(found: Found) -> Callable[[Run], None]:
+    """The function that unpacks this family."""
+    match found.family:
+        case Family.ZIP:
+            from engines.archive.extract import zip as module
+        case Family.TAR:
+            from engines.archive.extract import tar as module  # type: ignore[no-redef]
+        case Family.STREAM:
+            from engines.archive.extract import single as module  # type: ignore[no-redef]
+        case Family.SEVENZIP | Family.FOREIGN:
+            from engines.archive.extract import sevenzip as module  # type: ignore[no-redef]
+        case Family.RAR:
+            from engines.archive.extract import rar as module  # type: ignore[no-redef]
+        case Family.LIBARCHIVE:
+            from engines.archive.extract import libarchive as module  # type: ignore[no-redef]
+    return module.extract
+
+
+def run(op: Unzip, job: Job) -> Unpacked:
+    """Unpack an archive.
+
+    Raises:
+        TaskdeckError: `archive.not_archive`, `archive.damaged`, `archive.escape`, `archive.limit`,
+            `archive.volume`, `archive.member` (no glob matches), `password.needed`, `password.wrong`,
+            `path.exists`, `path.kind`, `disk.full`, `disk.io`, `tool.missing`, `unsupported`.
+        Stopped: The task was cancelled or suspended.
+    """
+    started = time.monotonic()
+    found = detect(Path(op.path))
+    place = Place.of(op, found)
+    identity = [[os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in found.volumes]
+    staging, state = _resume(job, place, identity)
+    if staging is None:
+        staging = _stage(job, place)
+        state = {}
+    base: Json = {"staging": to_uri(str(staging)), "identity": identity, "again": bool(state)}
+    try:
+        result = _unpack(op, job, found, place, staging, base, state)
+    except Stopped:
+        if not job.keep_partial():
+            _discard(job, staging)
+        raise
+    except BaseException:
+        _discard(job, staging)
+        raise
+    _discard(job, staging)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _unpack(op: Unzip, job: Job, found: Found, place: Place, staging: Path, base: Json, state: Json) -> Unpacked:
+    if state.get("stage") == "publish":
+        report = msgspec.convert(state["result"], Unpacked)
+    else:
+        report = _fill(op, job, found, staging, base, int(state.get("members", 0)))
+        job.save({**base, "stage": "publish", "result": msgspec.to_builtins(report)})
+    job.check()
+    job.progress(report.size, report.size, stage="publishing")
+    published = _publish(op, job, place, staging, broken=bool(report.broken_count))
+    report.destination = display(published.destination)
+    report.location = to_uri(str(published.destination))
+    report.renamed, report.skipped, report.replaced = published.renamed, published.skipped, published.replaced
+    return report
+
+
+def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: int) -> Unpacked:
+    """Unpack into the staging folder and make that durable."""
+    with files.open_folder(staging) as folder:
+        checkpoints = Checkpoints(job, folder, base)
+        suspended = False
+        try:
+            with Tree(folder, replace=bool(base.get("again"))) as tree:
+                limits = Limits.of(job.settings.archive, keep_free=files.RESERVE)
+                context = Run(
+                    job,
+                    op,
+                    found,
+                    tree,
+                    Budget(limits, folder),
+                    passwords=passwords.candidates(job, op.password_file),
+                    checkpoints=checkpoints,
+                    skip=skip,
+                )
+                reader(found)(context)
+                tree.finish()
+                nested = 0
+                if op.nested:
+                    from engines.archive.extract.nested import unpack_nested
+
+                    nested = unpack_nested(context, staging)
+        except Stopped:
+            suspended = job.keep_partial()
+            raise
+        finally:
+            checkpoints.close(final=suspended)
+        if context.select and not context.select.hits:
+            raise TaskdeckError(
+                "archive.member",
+                f"cannot unpack from '{display(found.path.name)}'",
+                "no member matches",
+                "list them with `taskdeck zipinfo --files`",
+            )
+        job.check()
+        job.progress(context.budget.written, context.budget.written, stage="saving")
+        _list_broken(staging, context)
+        sync_filesystem(folder)
+    return _report(context, nested)
+
+
+def _report(run: Run, nested: int) -> Unpacked:
+    if run.names.collisions:
+        run.warn(
+            f"{run.names.collisions} names differ only in case or Unicode form: "
+            "they would overwrite each other on Windows or macOS"
+        )
+    return Unpacked(
+        archive=display(run.found.path.name),
+        format=run.found.format,
+        destination="",
+        location="",
+        files=run.files,
+        folders=run.folders,
+        links=run.links,
+        size=run.budget.written,
+        seconds=0.0,
+        volumes=len(run.found.volumes),
+        encoding="" if run.encoding == "utf-8" else run.encoding,
+        nested=nested,
+        left_out=run.left_out[:SHOWN],
+        left_out_count=len(run.left_out),
+        broken=run.broken[:SHOWN],
+        broken_count=run.broken_count,
+        warnings=run.warnings[:SHOWN],
+    )
+
+
+def _list_broken(staging: Path, run: Run) -> None:
+    """With --keep-broken the folder itself says what is not in it."""
+    if not run.broken_count:
+        return
+    lines = [f"Not unpacked from {display(run.found.path.name)}: {run.broken_count}", ""]
+    lines += [f"{item.name}: {item.why}" for item in run.broken]
+    path = files.free_path(staging / _LIST_NAME)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
+        out.write("\n".join(lines) + "\n")
+
+
+def _publish(op: Unzip, job: Job, place: Place, staging: Path, *, broken: bool) -> Published:
+    if broken:  # marked, in a folder of its own, whatever is there already
+        base = place.target if not (place.explicit and place.target.is_dir()) else place.target / _only_name(op)
+        return become(staging, base.with_name(f"{base.name} (incomplete)"), Conflict.RENAME, job.check)
+    source = staging
+    names = os.listdir(staging)
+    single = len(names) == 1
+    if op.strip_root and single and (staging / names[0]).is_dir() and not (staging / names[0]).is_symlink():
+        source = staging / names[0]
+        single = False
+    if place.explicit or not single:
+        if place.explicit and place.target == place.folder:
+            return merge_into(source, place.target, op.on_conflict, job.check)
+        return become(source, place.target, op.on_conflict, job.check)
+    published = merge_into(source, place.folder, op.on_conflict, job.check)
+    published.destination = place.folder / published.roots.get(names[0], names[0]) if single else place.folder
+    return published
+
+
+def _only_name(op: Unzip) -> str:
+    return _stem(detect(Path(op.path)))
+
+
+def _stage(job: Job, place: Path | Place) -> Path:
+    folder = place.folder if isinstance(place, Place) else place
+    for number in range(1000):
+        path = folder / f".taskdeck-{job.id}-{job.attempt}{f'-{number}' if number else ''}.unpack"
+        if os.path.lexists(path):
+            continue
+        job.claim(path)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            job.release(path)
+            continue
+        except OSError as error:
+            job.release(path)
+            raise unreadable(folder, error) from None
+        return path
+    raise TaskdeckError("path.exists", f"cannot unpack in '{display(folder)}'", "too many left-overs lie there")
+
+
+def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | None, Json]:
+    """The staging folder of an earlier attempt, when archive and place are still the same."""
+    state = job.checkpoint
+    if not state:
+        return None, {}
+    from engines.paths import from_uri
+
+    staging = Path(from_uri(str(state.get("staging", ""))))
+    usable = staging.parent == place.folder and staging.is_dir() and not staging.is_symlink()
+    if usable and state.get("identity") == identity:
+        return staging, state
+    if usable:
+        job.log("the archive changed since the last attempt: starting again", level="warning")
+        _discard(job, staging)
+    return None, {}
+
+
+def _discard(job: Job, staging: Path) -> None:
+    try:
+        files.remove(staging)
+    except OSError as error:
+        job.log(f"could not remove '{display(staging)}': {error.strerror}", level="warning")
+        return
+    job.release(staging)

@@ -1,0 +1,256 @@
+"""From the staging folder to where the user wants it: by rename only, never over anything the policy protects."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from engines import files
+from engines.archive.containment import UMASK
+from engines.errors import TaskdeckError
+from engines.names import display
+from engines.operations import Conflict
+from engines.paths import unreadable
+
+_ATTEMPTS = 10_000
+
+
+class Published(msgspec.Struct):
+    """Where things went."""
+
+    destination: Path
+    renamed: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    roots: dict[str, str] = {}
+    """New names of top-level entries that had to be renamed."""
+
+
+class Merge:
+    """Moves the entries of one folder into another, entry by entry, folders into folders.
+
+    What was moved is moved back when something fails halfway (except what `overwrite` replaced).
+    """
+
+    def __init__(self, conflict: Conflict, check: Callable[[], None]) -> None:
+        self._conflict = conflict
+        self._check = check
+        self._undo: list[Callable[[], None]] = []
+        self._open: list[int] = []
+        self.renamed = self.skipped = self.replaced = 0
+        self.roots: dict[str, str] = {}
+        """New names of top-level entries that had to be renamed."""
+
+    def run(self, source: int, target: int) -> None:
+        """Move everything from one open folder to the other.
+
+        Raises:
+            TaskdeckError: `path.exists` under the policy `fail` (nothing was moved), `path.kind`, `disk.io`.
+        """
+        if self._conflict is Conflict.FAIL:
+            self._foresee(source, target, "")
+        try:
+            self._folder(source, target, "")
+        except BaseException:
+            for step in reversed(self._undo):
+                with suppress(OSError):
+                    step()
+            raise
+        finally:
+            for descriptor in self._open:
+                os.close(descriptor)
+
+    def _foresee(self, source: int, target: int, where: str) -> None:
+        for entry in _entries(source):
+            found = _kind(target, entry.name)
+            if found is None:
+                continue
+            path = f"{where}{entry.name}"
+            if not (entry.is_dir(follow_symlinks=False) and stat.S_ISDIR(found)):
+                raise files.exists(path)
+            with _Both(source, target, entry.name) as (a, b):
+                self._foresee(a, b, f"{path}/")
+
+    def _folder(self, source: int, target: int, where: str) -> None:
+        for entry in _entries(source):
+            self._check()
+            name = entry.name
+            path = f"{where}{name}"
+            try:
+                self._move(source, target, name, name)
+            except FileExistsError:
+                found = _kind(target, name)
+                if found is not None and stat.S_ISDIR(found) and entry.is_dir(follow_symlinks=False):
+                    with _Both(source, target, name) as (a, b):
+                        self._folder(a, b, f"{path}/")
+                        with suppress(OSError):
+                            os.fsync(b)
+                    continue
+                self._settle(source, target, name, path, entry.is_dir(follow_symlinks=False), found)
+            except OSError as error:
+                raise unreadable(path, error) from None
+
+    def _settle(self, source: int, target: int, name: str, path: str, folder: bool, found: int | None) -> None:
+        """An entry whose name is taken by something it cannot be merged with."""
+        match self._conflict:
+            case Conflict.SKIP:
+                self.skipped += 1
+            case Conflict.FAIL:
+                raise files.exists(path)
+            case Conflict.OVERWRITE:
+                if folder or (found is not None and stat.S_ISDIR(found)):
+                    raise TaskdeckError(
+                        "path.kind", f"cannot replace '{display(path)}'", "one is a folder, the other is not"
+                    )
+                try:
+                    os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
+                except OSError as error:
+                    raise unreadable(path, error) from None
+                self.replaced += 1
+            case Conflict.RENAME:
+                self._numbered(source, target, name, path)
+
+    def _numbered(self, source: int, target: int, name: str, path: str) -> None:
+        for number in range(2, _ATTEMPTS):
+            try:
+                self._move(source, target, name, files.numbered(name, number))
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise unreadable(path, error) from None
+            self.renamed += 1
+            return
+        raise TaskdeckError("path.exists", f"cannot name '{display(path)}'", "too many alternatives exist already")
+
+    def _move(self, source: int, target: int, name: str, new: str) -> None:
+        files.rename_exclusive(name, new, source_fd=source, target_fd=target)
+        if len(self._undo) < 100_000:
+            back, there = self._kept(source), self._kept(target)
+            self._undo.append(lambda: files.rename_exclusive(new, name, source_fd=there, target_fd=back))
+
+    def _kept(self, descriptor: int) -> int:
+        """A descriptor that stays open until the merge is over, one for each folder."""
+        identity = os.fstat(descriptor)
+        for held in self._open[-8:]:
+            known = os.fstat(held)
+            if (known.st_dev, known.st_ino) == (identity.st_dev, identity.st_ino):
+                return held
+        if len(self._open) > 400:  # beyond that many folders undoing is given up, not descriptors
+            self._undo.clear()
+            for held in self._open:
+                os.close(held)
+            self._open.clear()
+        self._open.append(os.dup(descriptor))
+        return self._open[-1]
+
+
+class _Both:
+    """The same sub-folder on both sides, opened without following links."""
+
+    def __init__(self, source: int, target: int, name: str) -> None:
+        self._source, self._target, self._name = source, target, name
+        self._opened: list[int] = []
+
+    def __enter__(self) -> tuple[int, int]:
+        try:
+            for parent in (self._source, self._target):
+                self._opened.append(os.open(self._name, files.DIRECTORY_FLAGS, dir_fd=parent))
+        except OSError as error:
+            self.__exit__()
+            raise unreadable(self._name, error) from None
+        return self._opened[0], self._opened[1]
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._opened:
+            os.close(descriptor)
+        self._opened.clear()
+
+
+def _entries(folder: int) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _kind(folder: int, name: str) -> int | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def merge_into(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
+    """Move the content of a staging folder into an existing folder, entry by entry."""
+    merge = Merge(conflict, check)
+    try:
+        with files.open_folder(source) as a, files.open_folder(target) as b:
+            merge.run(a, b)
+            with suppress(OSError):
+                os.fsync(b)
+    except OSError as error:
+        raise unreadable(target, error) from None
+    return Published(target, merge.renamed, merge.skipped, merge.replaced, merge.roots)
+
+
+def become(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
+    """Make a staging folder the target itself, or merge it when a folder of that name exists."""
+    made = _make_parents(target.parent)
+    try:
+        os.chmod(source, 0o777 & ~UMASK)
+        try:
+            files.rename_exclusive(source, target)
+        except FileExistsError:
+            return _occupied(source, target, conflict, check)
+        files.sync_folder(target.parent)
+        return Published(target)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise TaskdeckError(
+                "disk.io",
+                f"cannot unpack to '{display(target)}'",
+                "a folder on its way lies on another disk",
+                "make the destination folder first",
+            ) from None
+        raise unreadable(target, error) from None
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _occupied(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
+    if target.is_dir():
+        return merge_into(source, target, conflict, check)
+    if conflict is Conflict.SKIP:
+        return Published(target, skipped=1)
+    if conflict is Conflict.FAIL:
+        raise files.exists(target)
+    if conflict is Conflict.OVERWRITE:
+        raise TaskdeckError("path.kind", f"cannot unpack to '{display(target)}'", "it is no folder")
+    for number in range(2, _ATTEMPTS):
+        other = target.with_name(files.numbered(target.name, number))
+        with suppress(FileExistsError):
+            files.rename_exclusive(source, other)
+            return Published(other, renamed=1)
+    raise TaskdeckError("path.exists", f"cannot name '{display(target)}'", "too many alternatives exist already")
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise unreadable(path, error) from None
+    return missing[::-1]

@@ -1,0 +1,256 @@
+"""Unpacking tar archives in any compression: a helper thread decompresses while this one parses and writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engines.archive.containment import Parts, escape, file_mode, finish, folded
+from engines.archive.encodings import Decoder
+from engines.archive.extract.run import Keeping, Run, member_errors, write_all
+from engines.archive.extract.streams import Stream, cut_off, open_stream
+from engines.archive.extract.tar_headers import Blocks, Header, MalformedError, Reader, TruncatedError, malformed
+from engines.archive.member import Member, MemberKind
+from engines.archive.volumes import Volumes
+from engines.errors import TaskdeckError
+from engines.names import display
+from engines.operations import Conflict
+
+_CHECK_BYTES = 4 << 20  # between two looks at whether to stop
+_CHECK_MEMBERS = 64
+
+
+class Opened:
+    """An open tar: its members, and how far the packed file was read."""
+
+    def __init__(self, stream: Stream, blocks: Blocks, reader: Reader, total: int) -> None:
+        self.stream = stream
+        self.blocks = blocks
+        self.reader = reader
+        self.total = total
+
+
+@contextmanager
+def opened(run: Run) -> Iterator[Opened]:
+    """Open the archive; faults of the format come out as `archive.damaged`."""
+    name = display(run.found.path.name)
+    decoder = Decoder(run.op.encoding)
+    with Volumes(run.found.volumes) as volumes:
+        stream = open_stream(volumes, run.found.codec, threads=run.threads)
+        blocks = Blocks(stream)
+        try:
+            yield Opened(stream, blocks, Reader(blocks, decoder), volumes.size)
+        except TruncatedError:
+            raise cut_off(name) from None
+        except MalformedError as error:
+            raise malformed(name, str(error)) from None
+        finally:
+            stream.close()
+            run.encoding = decoder.chosen
+
+
+def extract(run: Run) -> None:
+    """Unpack a tar archive into the run's tree.
+
+    Raises:
+        TaskdeckError: see `engines.archive.extract.job.run`.
+    """
+    writer = _Writer(run)
+    try:
+        with opened(run) as archive:
+            for index, header in enumerate(archive.reader):
+                writer.member(archive, index, header)
+            writer.end(archive)
+    except TaskdeckError as error:
+        run.spoiled(run.found.path.name, error)
+    run.committed(writer.count)
+
+
+class _Writer:
+    """Writes members in the order they come."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.count = 0
+        self._seen: set[Parts] = set()
+        self._folded: set[str] = set()
+        self._next_check = 0
+        self._since = 0
+        self._item = ""
+        self._archive: Opened | None = None
+
+    def member(self, archive: Opened, index: int, header: Header) -> None:
+        """Take one member off the stream, whatever becomes of it."""
+        run = self.run
+        self._archive = archive
+        run.budget.entry()
+        self._item = header.name
+        self._since += 1
+        if self._since >= _CHECK_MEMBERS or archive.blocks.position >= self._next_check:
+            self._look()
+        data = archive.blocks.position
+        with Keeping(run, header.name):
+            self._place(archive, header, index < run.skip)
+        taken = archive.blocks.position - data
+        archive.blocks.skip(header.size - taken + -header.size % 512)
+        self.count = index + 1
+
+    def end(self, archive: Opened) -> None:
+        """Read what follows the end mark: a compressed stream carries its checksum there."""
+        for _ in archive.blocks.drain():
+            self._look()
+        if not archive.reader.ended and self.count == 0:
+            raise MalformedError("it holds nothing")
+
+    def _look(self) -> None:
+        run, archive = self.run, self._archive
+        run.job.check()
+        self._since = 0
+        if archive is not None:
+            self._next_check = archive.blocks.position + _CHECK_BYTES
+            run.budget.ratio(self._item, archive.blocks.position, archive.stream.packed)
+            run.progress(min(archive.stream.packed, archive.total), archive.total, self._item)
+        run.committed(self.count)
+
+    def _place(self, archive: Opened, header: Header, done: bool) -> None:
+        run = self.run
+        parts = run.parts(header.name)
+        if header.kind is MemberKind.SPECIAL:
+            run.leave_out(header.name, "it is a device, pipe or socket")
+            return
+        if not parts or not run.select.wants(parts):
+            return
+        if header.kind is MemberKind.FOLDER:
+            run.tree.folder(parts, mode=header.mode, mtime=header.mtime)
+            run.folders += 1
+            return
+        again = self._again(parts, header, done)
+        if again is None:
+            return
+        match header.kind:
+            case MemberKind.SYMLINK:
+                if run.tree.symlink(again, header.link):
+                    run.links += 1
+                else:
+                    run.leave_out(header.name, "it is a link that leads outside")
+            case MemberKind.HARDLINK:
+                self._hardlink(again, header, done)
+            case _:
+                self._file(archive, again, header, done)
+
+    def _again(self, parts: Parts, header: Header, done: bool) -> Parts | None:
+        """Settle a name that came before: in a tar the later member replaces the earlier one."""
+        run = self.run
+        if parts not in self._seen:
+            self._seen.add(parts)
+            key = folded(parts)
+            run.names.collisions += key in self._folded
+            self._folded.add(key)
+            return parts
+        if run.op.on_conflict is Conflict.SKIP:
+            run.leave_out(header.name, "the archive holds the name twice")
+            return None
+        if run.op.on_conflict is Conflict.FAIL:
+            raise TaskdeckError(
+                "path.exists",
+                f"cannot unpack member '{display(header.name, limit=200)}'",
+                "the archive holds it twice",
+            )
+        if not done:
+            run.tree.unlink(parts)
+        return parts
+
+    def _hardlink(self, parts: Parts, header: Header, done: bool) -> None:
+        run = self.run
+        source = run.parts(header.link)
+        if not source:
+            raise escape(header.name, "it is a hard link to a folder")
+        if source == parts:
+            return
+        if source in run.tree.links:  # a second name of a link is a link of the same target
+            if not run.tree.symlink(parts, run.tree.links[source]):
+                run.leave_out(header.name, "it is a link that leads outside")
+            return
+        if run.select and source not in self._seen:
+            run.leave_out(
+                header.name, f"it is a hard link to '{display(header.link, limit=200)}', which was not chosen"
+            )
+            return
+        if not done:
+            run.tree.hardlink(source, parts)
+        run.wrote()
+
+    def _file(self, archive: Opened, parts: Parts, header: Header, done: bool) -> None:
+        run = self.run
+        if done:
+            run.budget.spend(header.size)
+            run.wrote()
+            return
+        whole = False
+        with member_errors(header.name):
+            descriptor = run.tree.create(parts, file_mode(header.mode))
+            try:
+                if header.pieces is None:
+                    self._copy(archive, descriptor, header.size)
+                else:
+                    self._sparse(archive, descriptor, header)
+                finish(descriptor, header.mode, header.mtime)
+                whole = True
+            finally:
+                os.close(descriptor)
+                if not whole:
+                    run.tree.unlink(parts)
+        run.wrote()
+
+    def _copy(self, archive: Opened, descriptor: int, size: int) -> None:
+        for view in archive.blocks.views(size):
+            self.run.budget.spend(len(view))
+            write_all(descriptor, view)
+            if archive.blocks.position >= self._next_check:
+                self._look()
+
+    def _sparse(self, archive: Opened, descriptor: int, header: Header) -> None:
+        os.ftruncate(descriptor, header.real_size)
+        for offset, length in header.pieces or ():
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            self._copy(archive, descriptor, length)
+
+
+def members(run: Run) -> Iterator[Member]:
+    """The members of a tar, its data passed over (a compressed one has to be decompressed for that)."""
+    with opened(run) as archive:
+        for number, header in enumerate(archive.reader):
+            if number % _CHECK_MEMBERS == 0:
+                run.job.check()
+                run.progress(min(archive.stream.packed, archive.total), archive.total, header.name)
+            run.budget.entry()
+            yield Member(
+                header.name,
+                header.kind,
+                header.real_size,
+                None if run.found.codec else header.size,
+                header.mtime,
+                header.mode,
+                header.link,
+            )
+            left = header.size + -header.size % 512
+            while left:
+                step = min(left, _CHECK_BYTES)
+                archive.blocks.skip(step)
+                left -= step
+                if left:
+                    run.job.check()
+        for _ in archive.blocks.drain():
+            run.job.check()
+
+
+def test(run: Run) -> None:
+    """Read every member to its end; the compression's own checksums are verified on the way."""
+    try:
+        for member in members(run):
+            if member.kind is not MemberKind.FOLDER:
+                run.wrote()
+                run.budget.written += member.size
+    except TaskdeckError as error:
+        run.spoiled(run.found.path.name, error)

@@ -1,0 +1,256 @@
+"""The `zipinfo` and `ziptest` tasks, and pages of members for tree browsers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engines import text
+from engines.archive import passwords
+from engines.archive.containment import Tree
+from engines.archive.detect import Family, Found, detect
+from engines.archive.encodings import Decoder
+from engines.archive.extract.run import SHOWN, Run, Trouble
+from engines.archive.limits import Budget, Limits
+from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.volumes import Volumes
+from engines.errors import TaskdeckError
+from engines.job import Job
+from engines.names import display
+from engines.operations import Unzip, ZipInfo, ZipTest
+
+MEMBERS_SHOWN: Final = 2000
+"""Members in a result at most; `page` gives the others."""
+
+
+class MemberRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A member as faces show it: display-safe."""
+
+    name: str
+    kind: MemberKind = MemberKind.FILE
+    size: int = 0
+    packed: int | None = None
+    mtime: float | None = None
+    mode: int | None = None
+    link: str = ""
+    encrypted: bool = False
+    method: str = ""
+
+
+class ArchiveInfo(msgspec.Struct, kw_only=True):
+    """The result of `zipinfo`: totals of the whole archive and its first members."""
+
+    archive: str
+    location: str
+    format: str
+    files: int
+    folders: int
+    size: int
+    """Bytes once unpacked, as the archive declares."""
+    packed: int
+    """Bytes of the archive, all volumes together."""
+    ratio: float
+    """Percent saved."""
+    encrypted: bool
+    volumes: int
+    comment: str = ""
+    encoding: str = ""
+    solid: bool = False
+    show: str = ""
+    """"tree" or "files" when the user asked for it."""
+    members: list[MemberRow] = []
+    total_members: int = 0
+    truncated: bool = False
+    """Whether there are more members than `members`."""
+    warnings: list[str] = []
+
+
+class Tested(msgspec.Struct, kw_only=True):
+    """The result of `ziptest` for a sound archive; one that is not fails with `archive.damaged`."""
+
+    archive: str
+    format: str
+    files: int
+    size: int
+    seconds: float
+    volumes: int = 1
+
+
+def row(member: Member) -> MemberRow:
+    """A member in its display-safe form."""
+    return MemberRow(
+        display(member.name, limit=1000),
+        member.kind,
+        member.size,
+        member.packed,
+        member.mtime,
+        member.mode,
+        display(member.link, limit=1000),
+        member.encrypted,
+        member.method,
+    )
+
+
+@contextmanager
+def _context(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool = False) -> Iterator[Run]:
+    """A run that never writes: its tree is the archive's folder, which no reader touches here."""
+    folder = os.open(found.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with Tree(folder) as tree:
+            yield Run(
+                job,
+                Unzip(path=op.path, encoding=getattr(op, "encoding", None), keep_broken=keep_broken),
+                found,
+                tree,
+                Budget(Limits.of(job.settings.archive), folder),
+                passwords=passwords.candidates(job, op.password_file),
+            )
+    finally:
+        os.close(folder)
+
+
+def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
+    """List an archive.
+
+    Raises:
+        TaskdeckError: `archive.not_archive`, `archive.damaged`, `archive.limit`, `archive.volume`,
+            `password.needed`, `password.wrong` (archives with hidden names), `tool.missing`.
+    """
+    found = detect(Path(op.path))
+    with _context(op, job, found) as run:
+        listing = list_members(run)
+        packed = sum(os.stat(path).st_size for path in found.volumes)
+        size = listing.size
+        return ArchiveInfo(
+            archive=display(found.path.name),
+            location=display(found.path),
+            format=listing.format,
+            files=listing.files,
+            folders=len(listing.members) - listing.files,
+            size=size,
+            packed=packed,
+            ratio=text.saved(size, packed),
+            encrypted=listing.encrypted,
+            volumes=len(found.volumes),
+            comment=display(listing.comment, limit=2000),
+            encoding="" if run.encoding in ("utf-8", "") else run.encoding,
+            solid=listing.solid,
+            show="tree" if op.tree else "files" if op.files else "",
+            members=[row(member) for member in listing.members[:MEMBERS_SHOWN]],
+            total_members=len(listing.members),
+            truncated=len(listing.members) > MEMBERS_SHOWN,
+            warnings=listing.warnings[:SHOWN],
+        )
+
+
+def list_members(run: Run) -> Listing:
+    """All members of an archive, whatever its format."""
+    found = run.found
+    match found.family:
+        case Family.ZIP:
+            from engines.archive.extract.zip_directory import read_directory
+
+            decoder = Decoder(run.op.encoding)
+            with Volumes(found.volumes) as volumes:
+                directory = read_directory(volumes, decoder, max_entries=run.limits.max_entries)
+            run.encoding = decoder.chosen
+            return directory.listing(len(found.volumes))
+        case Family.TAR:
+            from engines.archive.extract import tar
+
+            return Listing(found.format, list(tar.members(run)), len(found.volumes))
+        case Family.STREAM:
+            from engines.archive.extract import single
+
+            member = single.member(run)
+            return Listing(found.format, [member], len(found.volumes))
+        case Family.LIBARCHIVE:
+            from engines.archive.extract import libarchive
+
+            return libarchive.listing(run)
+        case _:
+            from engines.archive.extract import sevenzip
+
+            return sevenzip.listing(run)
+
+
+def page(members: Iterable[Member], folder: str, *, offset: int = 0, limit: int = 500) -> tuple[list[MemberRow], int]:
+    """A window on one folder of an archive, folders first, for tree browsers.
+
+    Args:
+        folder: Path inside the archive without slashes at its ends; "" for the top.
+
+    Returns:
+        The rows at `offset` with names relative to the folder (sizes of folders are sums), and how many there are.
+    """
+    prefix = f"{folder}/" if folder else ""
+    folders: dict[str, int] = {}
+    rows: list[MemberRow] = []
+    for member in members:
+        name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
+        if not name.startswith(prefix) or name == folder:
+            continue
+        head, slash, _ = name[len(prefix) :].partition("/")
+        if slash or member.kind is MemberKind.FOLDER:
+            folders[head] = folders.get(head, 0) + member.size
+        else:
+            rows.append(msgspec.structs.replace(row(member), name=display(head, limit=1000)))
+    rows.sort(key=lambda item: item.name)
+    branches = [MemberRow(display(name, limit=1000), MemberKind.FOLDER, size) for name, size in sorted(folders.items())]
+    everything = branches + rows
+    return everything[offset : offset + limit], len(everything)
+
+
+def run_test(op: ZipTest, job: Job) -> Tested:
+    """Verify every checksum without writing.
+
+    Raises:
+        TaskdeckError: `archive.damaged` with the failed members as its detail; else as `run_info`.
+    """
+    started = time.monotonic()
+    found = detect(Path(op.path))
+    with _context(op, job, found, keep_broken=True) as run:
+        _verify(run)
+        if run.broken_count:
+            raise _failed(found, run.broken, run.broken_count)
+        return Tested(
+            archive=display(found.path.name),
+            format=found.format,
+            files=run.files,
+            size=run.budget.written,
+            seconds=time.monotonic() - started,
+            volumes=len(found.volumes),
+        )
+
+
+def _verify(run: Run) -> None:
+    match run.found.family:
+        case Family.ZIP:
+            from engines.archive.extract import zip as module
+        case Family.TAR:
+            from engines.archive.extract import tar as module  # type: ignore[no-redef]
+        case Family.STREAM:
+            from engines.archive.extract import single as module  # type: ignore[no-redef]
+        case Family.LIBARCHIVE:
+            from engines.archive.extract import libarchive as module  # type: ignore[no-redef]
+        case _:
+            from engines.archive.extract import sevenzip as module  # type: ignore[no-redef]
+    module.test(run)
+
+
+def _failed(found: Found, broken: list[Trouble], count: int) -> TaskdeckError:
+    first = broken[0]
+    why = first.why if count == 1 else f"{text.plural(count, 'member')} failed, the first is '{first.name}'"
+    return TaskdeckError(
+        "archive.damaged",
+        f"'{display(found.path.name)}' did not pass the test",
+        why,
+        "get it again, or use `unzip --keep-broken` to save what is sound",
+        detail="\n".join(f"{item.name}: {item.why}" for item in broken[:50]),
+    )

@@ -1,0 +1,64 @@
+"""What an archive holds, in one form for every format: the words of listing, testing and unpacking."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class MemberKind(StrEnum):
+    """What a member becomes on disk."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    SPECIAL = "special"
+    """A device, pipe or socket: never made."""
+
+
+class Member(msgspec.Struct, gc=False):
+    """One entry of an archive.
+
+    `name` is the name as the archive gives it, decoded (bytes that could not be decoded are surrogates, so
+    that `os.fsencode` restores them); it is hostile until `containment.components` has taken it apart.
+    """
+
+    name: str
+    kind: MemberKind = MemberKind.FILE
+    size: int = 0
+    """Bytes once unpacked, as declared."""
+    packed: int | None = None
+    """Bytes in the archive; None where a format compresses members together."""
+    mtime: float | None = None
+    """Seconds since the epoch."""
+    mode: int | None = None
+    """Permission bits as stored; None when the format or its writer knows none."""
+    link: str = ""
+    """Target of a link, as stored."""
+    encrypted: bool = False
+    crc: int | None = None
+    method: str = ""
+
+
+class Listing(msgspec.Struct):
+    """All of an archive's entries and what is known of the whole."""
+
+    format: str
+    members: list[Member]
+    volumes: int = 1
+    encrypted: bool = False
+    solid: bool = False
+    comment: str = ""
+    warnings: list[str] = []
+
+    @property
+    def files(self) -> int:
+        """Members that are no folders."""
+        return sum(1 for member in self.members if member.kind is not MemberKind.FOLDER)
+
+    @property
+    def size(self) -> int:
+        """Declared bytes of all members."""
+        return sum(member.size for member in self.members)

@@ -1,0 +1,180 @@
+"""Unpacking zip, tar.* and single files: round trips of what other tools packed, destinations and conflicts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engines.archive.extract.job import Unpacked, run
+from engines.archive.inspect import ArchiveInfo, run_info, run_test
+from engines.errors import TaskdeckError
+from engines.operations import Conflict, Unzip, ZipInfo, ZipTest
+from tests.support.archives import make_tar, make_zip, odd_tree, snapshot
+from tests.support.jobs import RecordingJob
+
+REGULAR = 0o100644
+
+
+def unzip(path: Path, destination: Path | None = None, **options: object) -> Unpacked:
+    job = RecordingJob(path.parent)
+    result = run(Unzip(path=str(path), destination=str(destination) if destination else None, **options), job)  # type: ignore[arg-type]
+    assert not job.claimed, "every staging folder was released"
+    return result
+
+
+def info(path: Path) -> ArchiveInfo:
+    return run_info(ZipInfo(path=str(path)), RecordingJob(path.parent))
+
+
+PACKERS = {
+    "zip": ["zip", "-qry", "a.zip", "odd tree"],
+    "tar": ["tar", "cf", "a.tar", "odd tree"],
+    "pax": ["tar", "--format=pax", "-cf", "a.tar", "odd tree"],
+    "tar.gz": ["tar", "czf", "a.tar.gz", "odd tree"],
+    "tar.bz2": ["tar", "cjf", "a.tar.bz2", "odd tree"],
+    "tar.xz": ["tar", "cJf", "a.tar.xz", "odd tree"],
+    "tar.zst": ["tar", "--zstd", "-cf", "a.tar.zst", "odd tree"],
+}
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_unpacking_restores_content_modes_links_and_times(tmp_path: Path, name: str) -> None:
+    root = odd_tree(tmp_path)
+    command = PACKERS[name]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    archive = next(tmp_path.glob("a.*"))
+    result = unzip(archive, tmp_path / "out")
+    assert snapshot(tmp_path / "out" / "odd tree") == snapshot(root)
+    assert (tmp_path / "out/odd tree/plain.txt").stat().st_mtime == 1_600_000_000
+    assert result.files + result.links == info(archive).files == 12
+    assert result.size == sum(p.stat().st_size for p in root.rglob("*") if p.is_file() and not p.is_symlink())
+    assert run_test(ZipTest(path=str(archive)), RecordingJob(tmp_path)).files == 12
+
+
+def test_format_is_known_by_content_not_by_name(tmp_path: Path) -> None:
+    make_zip(tmp_path / "real.zip", [("x", b"1", REGULAR)]).rename(tmp_path / "photo.jpg")
+    assert unzip(tmp_path / "photo.jpg").format == "zip"
+    (tmp_path / "text.zip").write_text("no archive at all, just text" * 100)
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(tmp_path / "text.zip")
+    assert caught.value.code == "archive.not_archive"
+
+
+def test_several_roots_go_into_a_folder_named_after_the_archive(tmp_path: Path) -> None:
+    make_zip(tmp_path / "pair.zip", [("a", b"1", REGULAR), ("b", b"2", REGULAR)])
+    assert unzip(tmp_path / "pair.zip").destination == str(tmp_path / "pair")
+    assert sorted(os.listdir(tmp_path / "pair")) == ["a", "b"]
+
+
+def test_single_root_goes_beside_the_archive(tmp_path: Path) -> None:
+    make_zip(tmp_path / "x.zip", [("root/a", b"1", REGULAR), ("root/b", b"2", REGULAR)])
+    assert unzip(tmp_path / "x.zip").destination == str(tmp_path / "root")
+    assert sorted(os.listdir(tmp_path)) == ["root", "x.zip"]
+
+
+def test_strip_root_leaves_the_single_folder_out(tmp_path: Path) -> None:
+    make_zip(tmp_path / "x.zip", [("root/a", b"1", REGULAR), ("root/b", b"2", REGULAR)])
+    unzip(tmp_path / "x.zip", tmp_path / "d", strip_root=True)
+    assert sorted(os.listdir(tmp_path / "d")) == ["a", "b"]
+
+
+def test_missing_destination_is_made_with_its_parents(tmp_path: Path) -> None:
+    make_zip(tmp_path / "x.zip", [("a", b"1", REGULAR)])
+    unzip(tmp_path / "x.zip", tmp_path / "p" / "q")
+    assert (tmp_path / "p/q/a").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Conflict.RENAME, {"same": "old", "same (2)": "new", "fresh": "new"}),
+        (Conflict.SKIP, {"same": "old", "fresh": "new"}),
+        (Conflict.OVERWRITE, {"same": "new", "fresh": "new"}),
+    ],
+)
+def test_conflicts_are_settled_entry_by_entry(tmp_path: Path, policy: Conflict, expected: dict[str, str]) -> None:
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    (tmp_path / "d/sub/same").write_text("old")
+    make_zip(tmp_path / "x.zip", [("sub/same", b"new", REGULAR), ("sub/fresh", b"new", REGULAR)])
+    unzip(tmp_path / "x.zip", tmp_path / "d", on_conflict=policy)
+    assert {path.name: path.read_text() for path in (tmp_path / "d/sub").iterdir()} == expected
+    assert os.listdir(tmp_path / "d") == ["sub"]
+
+
+def test_conflict_policy_fail_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/z").write_text("old")
+    make_zip(tmp_path / "x.zip", [("a", b"new", REGULAR), ("z", b"new", REGULAR)])
+    before = snapshot(tmp_path)
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(tmp_path / "x.zip", tmp_path / "d", on_conflict=Conflict.FAIL)
+    assert caught.value.code == "path.exists"
+    assert snapshot(tmp_path) == before
+
+
+def test_only_this_tasks_bytes_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/other").write_bytes(bytes(1_000_000))
+    make_zip(tmp_path / "x.zip", [("a", b"12", REGULAR)])
+    assert unzip(tmp_path / "x.zip", tmp_path / "d").size == 2
+
+
+def test_globs_choose_members(tmp_path: Path) -> None:
+    make_zip(tmp_path / "x.zip", [("a/1.txt", b"1", REGULAR), ("a/2.jpg", b"2", REGULAR), ("b/3.txt", b"3", REGULAR)])
+    unzip(tmp_path / "x.zip", tmp_path / "d", files=("*.txt",))
+    assert sorted(str(p.relative_to(tmp_path / "d")) for p in (tmp_path / "d").rglob("*.*")) == ["a/1.txt", "b/3.txt"]
+    unzip(tmp_path / "x.zip", tmp_path / "e", files=("a",))
+    assert sorted(p.name for p in (tmp_path / "e").rglob("*.*")) == ["1.txt", "2.jpg"]
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(tmp_path / "x.zip", tmp_path / "f", files=("*.none",))
+    assert caught.value.code == "archive.member"
+    assert not (tmp_path / "f").exists()
+
+
+def test_hard_links_and_holes_of_a_tar_are_kept(tmp_path: Path) -> None:
+    root = tmp_path / "r"
+    root.mkdir()
+    (root / "one").write_text("linked")
+    os.link(root / "one", root / "two")
+    for form in ("gnu", "pax", "posix-0.1", "posix-0.0"):
+        with (root / "sparse").open("wb") as out:
+            out.seek(3_000_000)
+            out.write(b"middle")
+            out.truncate(40_000_000)
+        options = ["--format=pax", f"--sparse-version={form[-3:]}"] if "-" in form else [f"--format={form}"]
+        subprocess.run(["tar", *options, "-Scf", f"{form}.tar", "r"], cwd=tmp_path, check=True)
+        unzip(tmp_path / f"{form}.tar", tmp_path / f"out {form}")
+        out_root = tmp_path / f"out {form}" / "r"
+        assert (out_root / "one").stat().st_ino == (out_root / "two").stat().st_ino
+        assert (out_root / "sparse").read_bytes() == (root / "sparse").read_bytes()
+        assert (out_root / "sparse").stat().st_blocks * 512 < 1_000_000
+
+
+@pytest.mark.parametrize("codec", ["gz", "bz2", "xz", "zst"])
+def test_single_compressed_files_get_their_name_back(tmp_path: Path, codec: str) -> None:
+    tool = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}[codec]
+    content = os.urandom(100_000) + bytes(3_000_000)
+    (tmp_path / "dump.sql").write_bytes(content)
+    subprocess.run([tool, "-q", "dump.sql"], cwd=tmp_path, check=True)
+    (tmp_path / "dump.sql").unlink(missing_ok=True)
+    archive = tmp_path / f"dump.sql.{codec}"
+    assert info(archive).size == len(content)
+    unzip(archive)
+    assert (tmp_path / "dump.sql").read_bytes() == content
+
+
+def test_last_of_two_equal_names_wins_in_a_tar(tmp_path: Path) -> None:
+    make_tar(tmp_path / "x.tar", [("f", b"0", "", b"one", 0o644), ("f", b"0", "", b"two", 0o644)])
+    unzip(tmp_path / "x.tar", tmp_path / "d")
+    assert (tmp_path / "d/f").read_bytes() == b"two"
+
+
+def test_both_of_two_equal_names_survive_in_a_zip(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="Duplicate"):
+        make_zip(tmp_path / "x.zip", [("f", b"one", REGULAR), ("f", b"two", REGULAR)])
+    unzip(tmp_path / "x.zip", tmp_path / "d")
+    assert (tmp_path / "d/f").read_bytes() == b"one"
+    assert (tmp_path / "d/f (2)").read_bytes() == b"two"

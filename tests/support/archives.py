@@ -1,0 +1,78 @@
+"""Archives for tests: odd trees, hostile members and a way to compare folders."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every path below a folder with what it is: kind, permission bits, content hash or link target."""
+    found = {}
+    for base, folders, names in os.walk(folder):
+        for name in folders + names:
+            path = Path(base, name)
+            info = path.lstat()
+            relative = os.path.relpath(path, folder)
+            if stat.S_ISLNK(info.st_mode):
+                found[relative] = f"link {os.readlink(path)}"
+            elif stat.S_ISDIR(info.st_mode):
+                found[relative] = "folder"
+            elif stat.S_ISREG(info.st_mode):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+                found[relative] = f"file {info.st_mode & 0o7777:o} {digest}"
+            else:
+                found[relative] = f"special {stat.S_IFMT(info.st_mode):o}"
+    return found
+
+
+def odd_tree(folder: Path) -> Path:
+    """A small tree with everything that is easy to lose: empty files and folders, modes, links, odd names."""
+    root = folder / "odd tree"
+    (root / "empty folder").mkdir(parents=True)
+    (root / "deep" / "er" / "est").mkdir(parents=True)
+    (root / "plain.txt").write_text("hello " * 1000)
+    (root / "empty").touch()
+    (root / "script.sh").write_text("#!/bin/sh\n")
+    (root / "script.sh").chmod(0o755)
+    (root / "secret").write_text("x")
+    (root / "secret").chmod(0o600)
+    (root / "naïve 日本 ☃.txt").write_text("unicode")
+    (root / "-dash").write_text("dash")
+    (root / "quote'\"$(x)").write_text("quote")
+    (root / "deep/er/est/random.bin").write_bytes(os.urandom(300_000))
+    (root / "deep/er/big.txt").write_text("0123456789abcdef" * 600_000)
+    (root / "deep" / ("n" * 200)).write_text("long")
+    (root / "link").symlink_to("plain.txt")
+    (root / "deep" / "up").symlink_to("../plain.txt")
+    os.utime(root / "plain.txt", (1_600_000_000, 1_600_000_000))
+    return root
+
+
+def make_zip(path: Path, members: list[tuple[str, bytes, int]]) -> Path:
+    """A ZIP file of (name, content, st_mode)."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data, mode in members:
+            info = zipfile.ZipInfo(name, (2024, 1, 2, 3, 4, 6))
+            info.create_system = 3
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(info, data)
+    return path
+
+
+def make_tar(path: Path, members: list[tuple[str, bytes, str, bytes, int]], mode: str = "w") -> Path:
+    """A tar of (name, type, link target, content, permission bits)."""
+    with tarfile.open(path, mode) as out:  # type: ignore[call-overload]
+        for name, kind, link, data, bits in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode, info.size, info.mtime = kind, link, bits, len(data), 1_700_000_000
+            if kind == tarfile.CHRTYPE:
+                info.devmajor, info.devminor = 1, 3
+            out.addfile(info, io.BytesIO(data))
+    return path
