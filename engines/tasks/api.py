@@ -35,6 +35,19 @@ class Tick(msgspec.Struct, frozen=True, array_like=True):
     item: str
     stage: str
 
+    def over(self, view: TaskView) -> TaskView:
+        """The view with this laid over it."""
+        return msgspec.structs.replace(
+            view,
+            rev=self.rev,
+            done=self.done,
+            total=self.total,
+            speed=self.speed,
+            eta=self.eta,
+            item=self.item,
+            stage=self.stage,
+        )
+
 
 class Update(msgspec.Struct, frozen=True, omit_defaults=True):
     """What changed in a watched window since the last update. The first one of a watch is complete.

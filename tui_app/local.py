@@ -1,0 +1,269 @@
+"""The command line's client: HTTP over the Unix socket with the standard library alone, and the daemon's start.
+
+No aiohttp here: `taskdeck status` answers before that would be imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from engines.errors import TaskdeckError
+from engines.names import display
+from tui_app import wire
+from tui_app.locations import Locations, private_directory
+
+T = TypeVar("T")
+START_TIMEOUT: Final = 20.0
+"""Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
+_LOG_TAIL: Final = 8
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(os.fsencode(self._path))
+            _pid, uid, _gid = wire.peer_credentials(self.sock)
+        except OSError:
+            self.sock.close()
+            raise
+        if uid not in (os.geteuid(), 0):
+            self.sock.close()
+            raise PermissionError(f"the socket belongs to user id {uid}")
+
+
+class LocalClient:
+    """Requests to the daemon on this machine, one connection at a time."""
+
+    def __init__(self, locations: Locations, *, timeout: float = 30.0) -> None:
+        self.locations = locations
+        self._timeout = timeout
+        self._connection: _UnixConnection | None = None
+        self.daemon_version = ""
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def get(self, path: str, kind: type[T], query: Mapping[str, Any] | None = None) -> T:
+        """GET a route and decode its answer.
+
+        Raises:
+            TaskdeckError: what the daemon says, `daemon.absent`, `daemon.version`.
+        """
+        return self._decode(self.request("GET", with_query(path, query)), kind)
+
+    def post(self, path: str, kind: type[T], body: Any, headers: Mapping[str, str] | None = None) -> T:
+        """POST a body and decode the answer; raises like `get`."""
+        return self._decode(self.request("POST", path, msgspec.json.encode(body), headers), kind)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """One request; the raw body of a successful answer. A connection the daemon had closed is renewed once."""
+        for last in (False, True):
+            reused = self._connection is not None
+            try:
+                response = self._send(method, path, body, headers)
+                raw = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                if reused and not last and method == "GET":
+                    continue
+                raise self.absent(error) from None
+            self._check(response)
+            if response.status >= 400:
+                raise wire.problem_error(response.status, raw)
+            return raw
+        raise AssertionError("unreachable")
+
+    def stream(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """Server-sent events of a route as (event, data); ends when the daemon ends the stream.
+
+        Raises:
+            TaskdeckError: like `get`; `daemon.absent` also when the connection is lost.
+        """
+        connection = _UnixConnection(self.locations.socket(), self._timeout)
+        try:
+            connection.request("GET", path, headers=self._headers())
+            response = connection.getresponse()
+            self._check(response)
+            if response.status >= 400:
+                raise wire.problem_error(response.status, response.read())
+            yield from _events(response)
+        except (OSError, http.client.HTTPException) as error:
+            raise self.absent(error) from None
+        finally:
+            connection.close()
+
+    def absent(self, error: BaseException | None = None) -> TaskdeckError:
+        """The error for a daemon that does not answer."""
+        why = "none is running"
+        if isinstance(error, TimeoutError):
+            why = "it does not answer"
+        elif isinstance(error, PermissionError):
+            why = f"{error.strerror or error}"
+        elif error is not None and not isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+            why = "it closed the connection"
+        where = display(self.locations.socket())
+        return TaskdeckError("daemon.absent", f"cannot reach the daemon at {where}", why, "run `taskdeck serve`")
+
+    def _headers(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        return {
+            wire.PROTOCOL_HEADER: str(wire.PROTOCOL),
+            wire.VERSION_HEADER: wire.program_version(),
+            wire.FACE_HEADER: "cli",
+            **(extra or {}),
+        }
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> http.client.HTTPResponse:
+        if self._connection is None:
+            self._connection = _UnixConnection(self.locations.socket(), self._timeout)
+        sent = self._headers(headers)
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        self._connection.request(method, path, body, sent)
+        return self._connection.getresponse()
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        self.daemon_version = response.headers.get(wire.VERSION_HEADER, "")
+        wire.check_protocol(response.headers)
+
+    def _decode(self, raw: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.MsgspecError as error:
+            raise TaskdeckError("daemon.version", "cannot understand the daemon's answer", str(error)) from None
+
+
+def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, bytes]]:
+    """Parse server-sent events (HTML Living Standard, 9.2.6)."""
+    name, data = "message", b""
+    while line := response.readline():
+        line = line.rstrip(b"\r\n")
+        if not line:
+            if data:
+                yield name, data
+            name, data = "message", b""
+        elif line.startswith(b"event:"):
+            name = line[6:].strip().decode("ascii", "replace")
+        elif line.startswith(b"data:"):
+            data += line[5:].lstrip(b" ")
+
+
+def with_query(path: str, query: Mapping[str, Any] | None) -> str:
+    """A route with its parameters."""
+    return f"{path}?{urlencode({name: str(value) for name, value in query.items()})}" if query else path
+
+
+def task_path(task_id: str, tail: str = "") -> str:
+    """The route of a task.
+
+    Raises:
+        TaskdeckError: `task.missing` for what cannot be an id.
+    """
+    if not (task_id.isascii() and task_id.isalnum()):
+        shown = display(task_id, limit=64)
+        raise TaskdeckError("task.missing", f"cannot find task '{shown}'", "ids are letters and digits")
+    return f"/api/v1/tasks/{quote(task_id)}{tail}"
+
+
+def answers(locations: Locations) -> bool:
+    """Whether a daemon accepts connections."""
+    connection = _UnixConnection(locations.socket(), 2.0)
+    try:
+        connection.connect()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bool:
+    """Start a daemon unless one answers; whether one was started.
+
+    It runs in a session of its own, away from this terminal, and survives its hang-up.
+
+    Raises:
+        TaskdeckError: `daemon.absent` with the end of its log when it does not come up.
+    """
+    if answers(locations):
+        return False
+    private_directory(locations.state)
+    # -P: never import from the current directory, which may belong to someone else.
+    argv = [sys.executable, "-P", "-m", "tui_app", *(flags or []), "serve", "--background"]
+    with open(os.open(locations.state / "daemon.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        child = subprocess.Popen(
+            argv, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if answers(locations):
+            _forget(child)
+            return True
+        if child.poll() is not None:
+            # Another command may have started one at the same moment: then ours found the lock taken.
+            if answers(locations) or _appears(locations, 2.0 if child.returncode == 6 else 0.0):
+                return True
+            break
+        time.sleep(0.02)
+    raise _start_failed(locations, child)
+
+
+def _appears(locations: Locations, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answers(locations):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _forget(child: subprocess.Popen[bytes]) -> None:
+    # The daemon outlives us: no warning about a running child when the object goes.
+    child.returncode = 0
+
+
+def _start_failed(locations: Locations, child: subprocess.Popen[bytes]) -> TaskdeckError:
+    status = child.poll()
+    said: list[str] = []
+    with contextlib.suppress(OSError):
+        text = (locations.state / "daemon.out").read_text(errors="replace").strip() or locations.log.read_text(
+            errors="replace"
+        )
+        said = text.strip().splitlines()[-_LOG_TAIL:]
+    why = (
+        f"it did not answer within {START_TIMEOUT:.0f} s"
+        if status is None
+        else (said[-1] if said else f"status {status}")
+    )
+    why = why.removeprefix("taskdeck: ")
+    return TaskdeckError(
+        "daemon.absent",
+        "cannot start the daemon",
+        why.removesuffix("."),
+        f"see {display(locations.log)} or run `taskdeck serve` to watch it",
+        detail="\n".join(said),
+    )

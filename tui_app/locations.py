@@ -1,0 +1,124 @@
+"""Where things lie: settings file, state directory, socket. One answer for every face, made from the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engines.errors import TaskdeckError
+from engines.names import display
+from engines.paths import unreadable
+
+SOCKET_LIMIT: Final = 107
+"""Longest path of a Unix socket in bytes: `sockaddr_un.sun_path` is 108 with its closing NUL (unix(7))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """The files of one Taskdeck of one user.
+
+    Attributes:
+        config: The settings file, which need not exist.
+        state: The state directory: store, log, lock, token; mode 0700.
+        runtime: Folder of the socket when it can be used, else None ("under the state directory").
+    """
+
+    config: Path
+    state: Path
+    runtime: Path | None
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str] | None = None, *, config: str | None = None) -> Locations:
+        """The locations this environment names (XDG Base Directory Specification 0.8)."""
+        env = os.environ if environ is None else environ
+        home = env.get("HOME") or str(Path.home())
+        config_home = _absolute(env.get("XDG_CONFIG_HOME")) or os.path.join(home, ".config")
+        state_home = _absolute(env.get("XDG_STATE_HOME")) or os.path.join(home, ".local", "state")
+        runtime = _absolute(env.get("XDG_RUNTIME_DIR"))
+        chosen = config or env.get("TASKDECK_CONFIG") or os.path.join(config_home, "taskdeck", "taskdeck.toml")
+        state = env.get("TASKDECK_STATE") or os.path.join(state_home, "taskdeck")
+        return cls(
+            config=Path(os.path.abspath(os.path.expanduser(chosen))),
+            state=Path(os.path.abspath(os.path.expanduser(state))),
+            runtime=Path(runtime) / "taskdeck" if runtime and os.path.isdir(runtime) else None,
+        )
+
+    @property
+    def record(self) -> Path:
+        """Says where the running daemon listens: cron, su and containers read it where XDG_RUNTIME_DIR is unset."""
+        return self.state / "socket"
+
+    @property
+    def log(self) -> Path:
+        """The daemon's log."""
+        return self.state / "daemon.log"
+
+    @property
+    def token(self) -> Path:
+        """The bearer token of the TCP side, readable by its owner only."""
+        return self.state / "web.token"
+
+    def socket_candidates(self) -> list[Path]:
+        """Where the daemon may put its socket, best first; every one fits `SOCKET_LIMIT`."""
+        mark = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        found = [self.runtime / "taskdeck.sock", self.runtime / f"taskdeck-{mark}.sock"] if self.runtime else []
+        found.append(self.state / "taskdeck.sock")
+        found.append(Path(tempfile.gettempdir()) / f"taskdeck-{os.getuid()}-{mark}" / "taskdeck.sock")
+        return [path for path in found if len(os.fsencode(path)) <= SOCKET_LIMIT]
+
+    def socket(self) -> Path:
+        """Where the daemon says it listens, else where it would."""
+        try:
+            text = self.record.read_text(errors="surrogateescape").strip()
+        except OSError:
+            text = ""
+        return Path(text) if text else self.socket_candidates()[0]
+
+
+def private_directory(path: Path) -> Path:
+    """Make a folder that only this user can enter, or check that it is one.
+
+    Raises:
+        TaskdeckError: `path.unreadable` when it belongs to someone else or cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = os.lstat(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+        raise TaskdeckError(
+            "path.unreadable",
+            f"cannot use the folder '{display(path)}'",
+            "it does not belong to this user",
+            "remove it, or set XDG_STATE_HOME and XDG_RUNTIME_DIR",
+        )
+    if info.st_mode & 0o077:
+        os.chmod(path, 0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a small file of mode 0600 atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", errors="surrogateescape") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _absolute(value: str | None) -> str | None:
+    # The specification says that relative values are to be ignored.
+    return value if value and os.path.isabs(value) else None

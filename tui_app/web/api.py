@@ -1,0 +1,463 @@
+"""The routes: one table from which the server's router and the OpenAPI document are made.
+
+Handlers speak to the engine through the `Tasks` protocol alone. The seed guide's routes are among them, with
+the guide's formats; `/api/v1` has ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from engines.errors import TaskdeckError
+from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskView, guide_status
+from engines.paths import from_uri
+from engines.query import Page, Query
+from tui_app import wire
+from tui_app.web import guide
+from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body
+from tui_app.web.context import DECK, caller
+from tui_app.web.export import history
+from tui_app.web.files import files
+from tui_app.web.live import websocket
+from tui_app.web.metrics import metrics
+from tui_app.web.pages import dashboard, static
+from tui_app.web.problem import json_response
+from tui_app.web.stream import guide_stream, native_stream
+from tui_app.web.table import operations
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LONGEST_WAIT: Final = 55
+_KEY_LIMIT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter in the URL's query, for the OpenAPI document."""
+
+    name: str
+    schema: dict[str, Any]
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address: who answers, what goes in, what comes out.
+
+    Attributes:
+        answer: Struct of a successful JSON answer, or a media type for anything else.
+        errors: Error statuses beside those any route may give.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answer: Any = "application/json"
+    body: Any = None
+    parameters: tuple[Parameter, ...] = ()
+    status: int = 200
+    errors: tuple[int, ...] = ()
+
+
+async def hello(request: web.Request) -> web.Response:
+    """GET /api/v1/hello."""
+    deck = request.app[DECK]
+    rev = (await deck.tasks.query(Query(limit=1))).rev
+    return json_response(wire.Hello(wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev))
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks."""
+    body = await read_body(request, wire.CreateRequest)
+    options = body.options
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        if not 1 <= len(key) <= _KEY_LIMIT:
+            raise TaskdeckError("value", "cannot use the Idempotency-Key", f"it must have 1 to {_KEY_LIMIT} characters")
+        options = msgspec.structs.replace(options, key=key)
+    base = None if body.base is None else from_uri(body.base)
+    if base is not None and not os.path.isabs(base):
+        raise TaskdeckError("value", "cannot use the base folder", "it must be an absolute path")
+    view = await request.app[DECK].tasks.submit(
+        body.operation, actor=caller(request).actor, options=options, base=base or "/"
+    )
+    return json_response(view, status=201, headers={"Location": f"/api/v1/tasks/{view.id}"})
+
+
+async def list_tasks(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks."""
+    query = query_of(request)
+    page = await request.app[DECK].tasks.query(query)
+    following = query.offset + len(page.items)
+    headers = {}
+    if page.items and following < page.total:
+        link = request.rel_url.update_query(offset=str(following))
+        headers["Link"] = f'<{link}>; rel="next"'
+    return json_response(page, headers=headers)
+
+
+async def detail(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks/{id}."""
+    lines = integer(request, "log_lines", 100, high=10_000)
+    return json_response(await request.app[DECK].tasks.detail(_id(request), log_lines=lines))
+
+
+async def view(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks/{id}/view."""
+    return json_response(await request.app[DECK].tasks.view(_id(request)))
+
+
+async def wait(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks/{id}/wait: the task when it has ended, or as it is after `timeout` seconds."""
+    deck = request.app[DECK]
+    seconds = integer(request, "timeout", 20, high=_LONGEST_WAIT)
+    found = await deck.tasks.view(_id(request))
+    if found.terminal:
+        return json_response(found)
+    ending = asyncio.create_task(deck.tasks.wait(found.id))
+    stopping = asyncio.create_task(deck.closing.wait())
+    try:
+        await asyncio.wait({ending, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return json_response(ending.result() if ending.done() else await deck.tasks.view(found.id))
+    finally:
+        ending.cancel()
+        stopping.cancel()
+
+
+async def log(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks/{id}/log."""
+    after, lines = await request.app[DECK].tasks.log(_id(request), after=integer(request, "after", 0))
+    return json_response(wire.LogPage(after, lines))
+
+
+async def events(request: web.Request) -> web.Response:
+    """GET /api/v1/events and /api/v1/tasks/{id}/events."""
+    task_id = request.match_info.get("id")
+    if task_id is not None:
+        task_id = (await request.app[DECK].tasks.view(task_id)).id
+    found = await request.app[DECK].tasks.events(
+        after=integer(request, "after", 0), task_id=task_id, limit=integer(request, "limit", 1000, low=1, high=10_000)
+    )
+    return json_response(found)
+
+
+async def result(request: web.Request) -> web.Response:
+    """GET /api/v1/tasks/{id}/result."""
+    found = await request.app[DECK].tasks.detail(_id(request), log_lines=0)
+    if found.view.error is not None and found.view.state is TaskState.FAILED:
+        raise TaskdeckError.from_info(found.view.error)
+    if found.result is None:
+        raise TaskdeckError("task.state", f"cannot give the result of {found.view.id}", f"it is {found.view.state}")
+    return json_response({"id": found.view.id, "op": found.view.op, "result": found.result, "reply": found.reply})
+
+
+async def control(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks/{id}/control."""
+    body = await read_body(request, wire.ControlRequest)
+    return json_response(await _control(request, _id(request), body))
+
+
+async def guide_control(request: web.Request) -> web.Response:
+    """POST /api/tasks/{id}/control and POST /api/control, answered in the guide's form."""
+    body = await read_body(request, wire.ControlRequest)
+    task_id = request.match_info.get("id") or body.task_id
+    if not task_id:
+        raise TaskdeckError("value", "cannot control a task", "task_id is missing")
+    found = await _control(request, task_id, body)
+    answer = {
+        "success": True,
+        "task_id": found.id,
+        "action": body.action.value,
+        "status": guide_status(found),
+        "timestamp": guide.timestamp(),
+    }
+    return json_response(answer)
+
+
+async def _control(request: web.Request, task_id: str, body: wire.ControlRequest) -> TaskView:
+    outcomes = await request.app[DECK].tasks.control(
+        [task_id], body.action, actor=caller(request).actor, until=body.until
+    )
+    outcome = outcomes[0]
+    if outcome.error is not None:
+        raise TaskdeckError.from_info(outcome.error)
+    if outcome.view is None:
+        raise TaskdeckError("task.missing", f"cannot show task {task_id}", "it was removed")
+    return outcome.view
+
+
+async def remove(request: web.Request) -> web.Response:
+    """DELETE /api/v1/tasks/{id}."""
+    outcome = (await request.app[DECK].tasks.control([_id(request)], Action.REMOVE, actor=caller(request).actor))[0]
+    if outcome.error is not None:
+        raise TaskdeckError.from_info(outcome.error)
+    return web.Response(status=204)
+
+
+async def bulk(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks/bulk: 200 with one outcome a task, failures among them."""
+    tasks = request.app[DECK].tasks
+    body = await read_body(request, wire.BulkRequest)
+    if bool(body.ids) == (body.filter is not None):
+        raise TaskdeckError("value", "cannot act on tasks", "give either ids or a filter")
+    ids = list(body.ids)
+    if body.filter is not None:
+        while True:
+            page = await tasks.query(Query(filter=body.filter, offset=len(ids), limit=MAX_LIMIT))
+            ids += [item.id for item in page.items]
+            if not page.items or len(ids) >= page.total:
+                break
+    outcomes = await tasks.control(ids, body.action, actor=caller(request).actor, until=body.until)
+    return json_response(wire.BulkResponse(outcomes))
+
+
+async def control_all(request: web.Request) -> web.Response:
+    """POST /api/v1/control_all."""
+    body = await read_body(request, wire.ControlAllRequest)
+    stats = await request.app[DECK].tasks.control_all(Action(body.action), actor=caller(request).actor)
+    return json_response(stats)
+
+
+async def reorder(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks/{id}/reorder."""
+    body = await read_body(request, wire.ReorderRequest)
+    found = await request.app[DECK].tasks.reorder(
+        _id(request), actor=caller(request).actor, priority=body.priority, move=body.move
+    )
+    return json_response(found)
+
+
+async def unlock(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks/{id}/unlock."""
+    body = await read_body(request, wire.UnlockRequest)
+    return json_response(await request.app[DECK].tasks.unlock(_id(request), body.secrets, actor=caller(request).actor))
+
+
+async def stats(request: web.Request) -> web.Response:
+    """GET /api/v1/stats."""
+    return json_response(await request.app[DECK].tasks.stats())
+
+
+async def stop(request: web.Request) -> web.Response:
+    """POST /api/v1/stop, for the user on this machine only."""
+    if not caller(request).local:
+        raise TaskdeckError("access.denied", "cannot stop the daemon from afar", "", "use `taskdeck stop` there")
+    body = await read_body(request, wire.StopRequest)
+    request.app[DECK].stop(body.drain)
+    return json_response({"stopping": True, "drain": body.drain}, status=202)
+
+
+async def reload(request: web.Request) -> web.Response:
+    """POST /api/v1/reload: read the settings again."""
+    if not caller(request).local:
+        raise TaskdeckError("access.denied", "cannot change the settings from afar")
+    request.app[DECK].reload()
+    return json_response({"reloaded": True})
+
+
+async def guide_tasks(request: web.Request) -> web.Response:
+    """GET /api/tasks in the guide's form."""
+    page = await request.app[DECK].tasks.query(query_of(request, limit=100))
+    tasks = [guide.task_object(item) for item in page.items]
+    return json_response({"tasks": tasks, "total": page.total, "timestamp": guide.timestamp()})
+
+
+async def guide_task(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id} in the guide's form."""
+    return json_response(guide.task_object(await request.app[DECK].tasks.view(_id(request))))
+
+
+async def guide_stats(request: web.Request) -> web.Response:
+    """GET /api/stats in the guide's form."""
+    return json_response({**guide.stats_data(await request.app[DECK].tasks.stats()), "timestamp": guide.timestamp()})
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """GET /healthz: the process answers."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: tasks are accepted."""
+    deck = request.app[DECK]
+    ready = deck.ready and not deck.closing.is_set()
+    return json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
+
+
+async def index(request: web.Request) -> web.StreamResponse:
+    """GET /."""
+    raise web.HTTPFound("dashboard")
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """GET /openapi.json."""
+    from tui_app.web.openapi import document
+
+    return json_response(document(ROUTES))
+
+
+def _id(request: web.Request) -> str:
+    return str(request.match_info["id"])
+
+
+_WINDOW: Final = (
+    Parameter("filter", {"type": "string", "maxLength": 1000}, "Such as `status:failed kind:zip since:1d holiday`."),
+    Parameter("sort", {"$ref": "#/components/schemas/Sort"}, "Order of the list."),
+    Parameter("reverse", {"type": "string", "enum": ["0", "1", "true", "false"]}, "Turn the order round."),
+    Parameter("offset", {"type": "integer", "minimum": 0, "maximum": 2**53}, "First task of the window."),
+    Parameter("limit", {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}, "Tasks in the window at most."),
+)
+_AFTER: Final = Parameter("after", {"type": "integer", "minimum": 0, "maximum": 2**53}, "What was already seen.")
+_EVENT_LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Events at most.")
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/", index, "Leads to the dashboard.", "text/html", status=302),
+    Route("GET", "/dashboard", dashboard, "The dashboard page.", "text/html"),
+    Route("GET", "/static/{path:[A-Za-z0-9_./-]+}", static, "Files of the page.", "application/octet-stream"),
+    Route("GET", "/ws/dashboard", websocket, "Live messages (WebSocket).", "application/json", status=101),
+    Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", dict[str, Any], parameters=_WINDOW),
+    Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", dict[str, Any], errors=(404, 409)),
+    Route(
+        "POST",
+        "/api/tasks/{id}/control",
+        guide_control,
+        "Pause, resume or cancel.",
+        dict[str, Any],
+        wire.ControlRequest,
+        errors=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/control",
+        guide_control,
+        "The same with task_id in the body.",
+        dict[str, Any],
+        wire.ControlRequest,
+        errors=(404, 409),
+    ),
+    Route("GET", "/api/stats", guide_stats, "Statistics in the guide's form.", dict[str, Any]),
+    Route(
+        "GET",
+        "/api/stream/{id}",
+        guide_stream,
+        "One task live (SSE), guide's form.",
+        "text/event-stream",
+        errors=(404, 409),
+    ),
+    Route("GET", "/api/v1/hello", hello, "Version and protocol of the daemon.", wire.Hello),
+    Route("GET", "/api/v1/tasks", list_tasks, "A window of the list of tasks.", Page, parameters=_WINDOW),
+    Route(
+        "POST",
+        "/api/v1/tasks",
+        create,
+        "Queue an operation; an Idempotency-Key header makes it safe to repeat.",
+        TaskView,
+        wire.CreateRequest,
+        status=201,
+        errors=(403, 404, 409, 507),
+    ),
+    Route("POST", "/api/v1/tasks/bulk", bulk, "Act on many tasks.", wire.BulkResponse, wire.BulkRequest),
+    Route(
+        "GET",
+        "/api/v1/tasks/{id}",
+        detail,
+        "Everything about a task.",
+        TaskDetail,
+        errors=(404, 409),
+        parameters=(Parameter("log_lines", {"type": "integer", "minimum": 0, "maximum": 10_000}, "Last log lines."),),
+    ),
+    Route("DELETE", "/api/v1/tasks/{id}", remove, "Remove an ended task.", None, status=204, errors=(404, 409)),
+    Route("GET", "/api/v1/tasks/{id}/view", view, "A task as lists show it.", TaskView, errors=(404, 409)),
+    Route(
+        "GET",
+        "/api/v1/tasks/{id}/wait",
+        wait,
+        "The task once it ended, or as it is when the time is up.",
+        TaskView,
+        errors=(404, 409),
+        parameters=(Parameter("timeout", {"type": "integer", "minimum": 0, "maximum": _LONGEST_WAIT}, "Seconds."),),
+    ),
+    Route("GET", "/api/v1/tasks/{id}/log", log, "Log lines.", wire.LogPage, parameters=(_AFTER,), errors=(404, 409)),
+    Route(
+        "GET",
+        "/api/v1/tasks/{id}/events",
+        events,
+        "What was asked of a task, by whom, when.",
+        list[TaskEvent],
+        parameters=(_AFTER, _EVENT_LIMIT),
+        errors=(404, 409),
+    ),
+    Route(
+        "GET",
+        "/api/v1/tasks/{id}/result",
+        result,
+        "The result of a completed task.",
+        dict[str, Any],
+        errors=(403, 404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/v1/tasks/{id}/control",
+        control,
+        "Pause, resume, cancel, retry or remove.",
+        TaskView,
+        wire.ControlRequest,
+        errors=(404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/v1/tasks/{id}/reorder",
+        reorder,
+        "Change priority or place.",
+        TaskView,
+        wire.ReorderRequest,
+        errors=(404, 409),
+    ),
+    Route(
+        "POST", "/api/v1/tasks/{id}/unlock", unlock, "Give a password.", TaskView, wire.UnlockRequest, errors=(404, 409)
+    ),
+    Route("POST", "/api/v1/control_all", control_all, "Pause or resume everything.", Stats, wire.ControlAllRequest),
+    Route("GET", "/api/v1/stats", stats, "Counts, totals and the machine.", Stats),
+    Route("GET", "/api/v1/events", events, "Recorded transitions.", list[TaskEvent], parameters=(_AFTER, _EVENT_LIMIT)),
+    Route("GET", "/api/v1/stream/{id}", native_stream, "One task live (SSE).", "text/event-stream", errors=(404, 409)),
+    Route(
+        "GET",
+        "/api/v1/history",
+        history,
+        "Ended tasks as a file.",
+        "application/octet-stream",
+        parameters=(
+            Parameter("format", {"type": "string", "enum": ["json", "csv"]}, "json (default) or csv."),
+            Parameter("filter", {"type": "string", "maxLength": 1000}, "Beside `status:ended`."),
+        ),
+    ),
+    Route("GET", "/api/v1/operations", operations, "The table of operations.", list[wire.OperationInfo]),
+    Route(
+        "GET",
+        "/api/v1/files",
+        files,
+        "A folder inside the roots, for completion.",
+        wire.FilesPage,
+        errors=(403, 404),
+        parameters=(
+            Parameter("path", {"type": "string", "maxLength": 4096}, "The folder; empty lists the roots."),
+            Parameter("base", {"type": "string", "maxLength": 4096}, "Folder that a relative path starts from."),
+            Parameter("prefix", {"type": "string", "maxLength": 255}, "Only names that start so."),
+        ),
+    ),
+    Route(
+        "POST", "/api/v1/stop", stop, "Stop the daemon.", dict[str, Any], wire.StopRequest, status=202, errors=(403,)
+    ),
+    Route("POST", "/api/v1/reload", reload, "Read the settings again.", dict[str, Any], errors=(403,)),
+    Route("GET", "/openapi.json", openapi, "This document.", dict[str, Any]),
+    Route("GET", "/healthz", healthz, "The process answers.", dict[str, Any]),
+    Route("GET", "/readyz", readyz, "Tasks are accepted.", dict[str, Any], errors=(503,)),
+    Route("GET", "/metrics", metrics, "Figures for Prometheus.", "text/plain"),
+)

@@ -1,0 +1,81 @@
+"""What request handlers share: the task engine, the settings of the moment, and who is asking."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import pwd
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from engines.model import Actor
+from engines.paths import PathPolicy
+from engines.settings import Settings
+from engines.tasks.api import Tasks
+from tui_app import wire
+
+FACES: Final = frozenset({"cli", "tui", "api", "web", "demo"})
+
+
+@dataclass(slots=True)
+class Deck:
+    """The daemon as handlers see it.
+
+    Attributes:
+        token_hash: SHA-256 of the bearer token, hexadecimal; empty closes the TCP side.
+        stop: Ask the daemon to stop (True: let running tasks finish first).
+        reload: Read the settings again; returns them.
+        closing: Set when the daemon stops: streams and long polls end.
+        stuck_after: Seconds a live client may not read before its connection is cut.
+    """
+
+    tasks: Tasks
+    settings: Settings
+    policy: PathPolicy
+    token_hash: str
+    stop: Callable[[bool], None]
+    reload: Callable[[], Settings]
+    started: float = field(default_factory=time.time)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: bool = False
+    stuck_after: float = 10.0
+    connections: int = 0
+    """Live WebSockets, for the metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who made a request, and whether over the Unix socket."""
+
+    actor: Actor
+    local: bool
+
+
+DECK: Final = web.AppKey("deck", Deck)
+CALLER: Final = "taskdeck.caller"
+
+
+def caller(request: web.Request) -> Caller:
+    """Who makes this request; the guard has seen to it."""
+    found = request[CALLER]
+    assert isinstance(found, Caller)
+    return found
+
+
+def face(request: web.Request, default: str) -> str:
+    """The face a client names in its header."""
+    named = request.headers.get(wire.FACE_HEADER, default)
+    return named if named in FACES else default
+
+
+@functools.cache
+def user_name(uid: int) -> str:
+    """The login name of a user id, else the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

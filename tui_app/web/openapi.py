@@ -1,0 +1,108 @@
+"""GET /openapi.json: OpenAPI 3.1 made from the routes, the Structs and the table of operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from engines.errors import CODES
+from engines.operations import OPERATIONS
+from engines.query import Sort
+from tui_app import wire
+
+if TYPE_CHECKING:
+    from tui_app.web.api import Route
+
+_REF: Final = "#/components/schemas/{name}"
+_ALWAYS: Final = (400, 401, 403, 421, 422, 500)
+_WITH_BODY: Final = (408, 413, 415)
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The whole document."""
+    structs = [route.answer for route in routes if _is_type(route.answer)]
+    structs += [route.body for route in routes if route.body is not None]
+    operations = [spec.struct for spec in OPERATIONS.values()]
+    wanted = [*structs, *operations, wire.Problem, Sort]
+    schemas, components = msgspec.json.schema_components(wanted, ref_template=_REF)
+    by_type = {_key(kind): schema for kind, schema in zip(wanted, schemas, strict=True)}
+    create = components.get("CreateRequest")
+    if create is not None:
+        create["properties"]["operation"] = {
+            "oneOf": [by_type[_key(struct)] for struct in operations],
+            "discriminator": {"propertyName": "op"},
+        }
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        path = re.sub(r"\{(\w+):[^}]+\}", r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Taskdeck",
+            "version": wire.program_version(),
+            "description": "Durable archive, media and file tasks. Over the Unix socket no login is needed; over TCP "
+            "every route but the pages needs a bearer token (`taskdeck web token`).",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "x-error-codes": {code: {"status": info.http, "meaning": info.meaning} for code, info in CODES.items()},
+    }
+
+
+def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
+    from tui_app.web.guard import PUBLIC
+
+    problem = {"application/problem+json": {"schema": by_type[_key(wire.Problem)]}}
+    statuses = {*_ALWAYS, *route.errors, *(_WITH_BODY if route.body is not None else ())}
+    answer: dict[str, Any] = {"description": "Done."}
+    if _is_type(route.answer):
+        answer["content"] = {"application/json": {"schema": by_type[_key(route.answer)]}}
+    elif route.answer and route.status == 200:
+        answer["content"] = {route.answer: {"schema": {"type": "string"}}}
+    found: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
+        "summary": route.summary,
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": {
+            str(route.status): answer,
+            **{str(status): {"description": "Refused or failed.", "content": problem} for status in sorted(statuses)},
+        },
+    }
+    if route.body is not None:
+        found["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": by_type[_key(route.body)]}},
+        }
+    if route.path in PUBLIC:
+        found["security"] = []
+    return found
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = re.findall(r"\{(\w+)[:}]", route.path)
+    schema = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": item.name, "in": "query", "required": False, "description": item.help, "schema": item.schema}
+        for item in route.parameters
+    ]
+
+
+def _is_type(answer: Any) -> bool:
+    return answer is not None and not isinstance(answer, str)
+
+
+def _key(kind: Any) -> str:
+    return repr(kind)

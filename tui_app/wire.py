@@ -1,0 +1,260 @@
+"""What clients and the daemon say to each other: request and response bodies, WebSocket messages, the handshake."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engines.errors import ErrorInfo, TaskdeckError
+from engines.model import Action, Json, Outcome, SubmitOptions
+from engines.names import display
+from engines.tasks.api import Update, Watch
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+PROTOCOL: Final = 1
+"""Revision of this protocol; raised by every change that an older side would misunderstand."""
+SUBPROTOCOL: Final = "taskdeck.v1"
+PROTOCOL_HEADER: Final = "Taskdeck-Protocol"
+VERSION_HEADER: Final = "Taskdeck-Version"
+FACE_HEADER: Final = "Taskdeck-Face"
+
+
+def program_version() -> str:
+    """The installed version of Taskdeck."""
+    try:
+        return version("taskdeck")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group id at the other end of a Unix socket (SO_PEERCRED, unix(7))."""
+    size = struct.calcsize("3i")
+    pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return pid, uid, gid
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """How a daemon introduces itself."""
+
+    version: str
+    protocol: int
+    pid: int
+    started: float
+    rev: int = 0
+    server: str = "taskdeck"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error response (RFC 9457, application/problem+json)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    """A key of the error codes; stable."""
+    instance: str = ""
+    technical: str = ""
+
+    @property
+    def error(self) -> ErrorInfo:
+        """The error in it."""
+        return ErrorInfo(self.code, self.detail, self.technical)
+
+
+class CreateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Queue an operation."""
+
+    operation: Json
+    options: SubmitOptions = SubmitOptions()
+    base: Annotated[str, Meta(max_length=4096)] | None = None
+    """Directory that relative paths start from; without it they are refused over TCP."""
+
+
+Ids = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
+
+
+class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Act on one task."""
+
+    action: Action
+    task_id: str | None = None
+    until: float | None = None
+    """With `pause`: resume at this time."""
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Act on tasks given by id or by filter."""
+
+    action: Action
+    ids: Ids = []
+    filter: Annotated[str, Meta(max_length=1000)] | None = None
+    until: float | None = None
+
+
+class BulkResponse(msgspec.Struct, frozen=True):
+    """One outcome for each task."""
+
+    outcomes: list[Outcome]
+
+
+class ControlAllRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pause everything and start nothing more, or resume."""
+
+    action: Literal["pause", "resume"]
+
+
+class ReorderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Change a queued task's place."""
+
+    priority: Annotated[int, Meta(ge=-100, le=100)] | None = None
+    move: int = 0
+
+
+class UnlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Secrets for a task that waits for them, by field name."""
+
+    secrets: dict[str, Annotated[str, Meta(max_length=4096)]]
+
+
+class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop the daemon; `drain` lets running tasks finish first."""
+
+    drain: bool = False
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """Log lines after those already seen."""
+
+    after: int
+    lines: list[str]
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One name in a folder, for completion and file pickers."""
+
+    name: str
+    """Display-safe; the name itself unless `uri` is set."""
+    folder: bool
+    size: int = 0
+    modified: float = 0.0
+    uri: str = ""
+    """Set when the name has bytes that are no UTF-8 or that are not safe to show."""
+
+
+class FilesPage(msgspec.Struct, frozen=True):
+    """The content of a folder inside the roots."""
+
+    path: str
+    entries: list[FileEntry]
+    truncated: bool = False
+    roots: list[str] = []
+
+
+class OperationField(msgspec.Struct, frozen=True):
+    """One parameter of an operation, for forms and completion."""
+
+    name: str
+    type: str
+    required: bool
+    repeated: bool
+    positional: bool
+    accepts: str
+    advanced: bool
+    help: str
+    default: Any = None
+    choices: list[str] = []
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class OperationInfo(msgspec.Struct, frozen=True):
+    """One row of the operations table."""
+
+    name: str
+    kind: str
+    summary: str
+    fields: list[OperationField]
+    examples: list[str] = []
+    writes: bool = False
+
+
+class OpenWatch(msgspec.Struct, frozen=True, tag="watch", forbid_unknown_fields=True):
+    """Client: open a subscription, or move the one of this id."""
+
+    id: int
+    watch: Watch
+    fresh: bool = False
+    """Start again with a complete update, even when this id is open."""
+
+
+class CloseWatch(msgspec.Struct, frozen=True, tag="close", forbid_unknown_fields=True):
+    """Client: end a subscription."""
+
+    id: int
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping", forbid_unknown_fields=True):
+    """Client: are you there?"""
+
+
+class Updated(msgspec.Struct, frozen=True, tag="update"):
+    """Server: what changed in a watched window."""
+
+    id: int
+    update: Update
+
+
+class WatchFailed(msgspec.Struct, frozen=True, tag="error"):
+    """Server: the subscription cannot be (a bad filter); it is closed."""
+
+    id: int
+    error: ErrorInfo
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    """Server: yes."""
+
+
+ClientMessage = OpenWatch | CloseWatch | Ping
+ServerMessage = Hello | Updated | WatchFailed | Pong
+
+
+def problem_error(status: int, raw: bytes) -> TaskdeckError:
+    """The error in a response that is none of success."""
+    try:
+        return TaskdeckError.from_info(msgspec.json.decode(raw, type=Problem).error)
+    except msgspec.MsgspecError:
+        return TaskdeckError("network", f"cannot use the answer of status {status}", "it does not come from Taskdeck")
+
+
+def check_protocol(headers: Mapping[str, str] | Message) -> None:
+    """Refuse a daemon that speaks another revision of the protocol.
+
+    Raises:
+        TaskdeckError: `daemon.version`.
+    """
+    revision = headers.get(PROTOCOL_HEADER)
+    if revision is not None and revision.isdigit():
+        check_revision(int(revision), headers.get(VERSION_HEADER, "?"))
+
+
+def check_revision(revision: int, version: str) -> None:
+    """See `check_protocol`."""
+    if revision != PROTOCOL:
+        raise TaskdeckError(
+            "daemon.version",
+            f"cannot talk to the running daemon {display(version, limit=40)}",
+            f"it speaks protocol {revision}, this is Taskdeck {program_version()} with protocol {PROTOCOL}",
+            "run `taskdeck restart` (tasks are kept)",
+        )
