@@ -1,0 +1,58 @@
+"""The real TUI on a fake engine, for terminal tests, screenshots and trying things out.
+
+`python -m tests.support.deck --tasks 30 --live`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+
+import msgspec
+
+from engines.settings import Settings, TuiSettings
+from engines.tasks.api import Tasks
+from tests.support.fake_tasks import FakeTasks, seeded
+from tui_app.app import run
+
+
+def main() -> int:
+    """Run until the user leaves."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tasks", type=int, default=12)
+    parser.add_argument("--live", action="store_true", help="progress twice a second")
+    parser.add_argument("--theme", default="taskdeck-dark")
+    parser.add_argument("--icons", default="auto")
+    parser.add_argument("--title", default="", help="name of the first task")
+    parser.add_argument("--beat", default="", help="file that gets a byte at every step of the engine")
+    options = parser.parse_args()
+    tasks = FakeTasks(seeded(options.tasks))
+    if options.title:
+        first = next(iter(tasks.views.values()))
+        tasks.put(msgspec.structs.replace(first, title=options.title))
+    chance = random.Random(3)
+
+    async def engine() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            tasks.step(0.5, chance=chance)
+            if options.beat:
+                with open(options.beat, "ab") as beat:  # noqa: ASYNC230 - one byte
+                    beat.write(b".")
+
+    running: list[asyncio.Task[None]] = []
+
+    async def connect() -> Tasks:
+        if options.live and not running:
+            running.append(asyncio.create_task(engine()))
+        return await tasks.connect()
+
+    settings = Settings(roots=(os.getcwd(), "/tmp"), tui=TuiSettings(theme=options.theme, icons=options.icons))
+    return run(connect, settings, where="demo", stop=None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

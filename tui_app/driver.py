@@ -1,0 +1,115 @@
+"""A Textual driver for slow lines: it drops frames instead of stopping the event loop when nobody reads.
+
+Textual 8.2.8 writes through a queue of 30 frames with a blocking `put` on the event loop: a stalled SSH client
+would stop the whole process. Frames are dropped while the queue is more than a third full; when the terminal
+reads again everything is painted once. A terminal that is gone ends the application cleanly.
+
+This touches `WriterThread._queue`, which is private: Textual is pinned, and tests/terminal proves the behaviour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+from typing import Final
+
+from textual.drivers.linux_driver import LinuxDriver
+
+HIGH_WATER: Final = 12
+"""Queued frames at which new ones are dropped; Textual's queue holds 30, the rest is for control sequences."""
+_LOOK_AGAIN: Final = 0.1
+_CLOSE_PATIENCE: Final = 1.0
+
+
+class PatientDriver(LinuxDriver):
+    """`LinuxDriver` that never blocks the loop.
+
+    Attributes:
+        dropped: Writes dropped so far.
+    """
+
+    dropped = 0
+    _stalled = False
+    _closing = False
+    _gone = False
+
+    def write(self, data: str) -> None:
+        """Queue a frame, or drop it when the terminal does not read."""
+        thread = self._writer_thread
+        if thread is None:
+            return
+        if not thread.is_alive():
+            self._lost()
+            return
+        if self._closing:
+            with contextlib.suppress(queue.Full):
+                thread._queue.put_nowait(data)
+            return
+        if self._stalled or thread._queue.qsize() >= HIGH_WATER:
+            self.dropped += 1
+            if not self._stalled:
+                self._stalled = True
+                self._loop.call_later(_LOOK_AGAIN, self._recover)
+            return
+        super().write(data)
+
+    def switch_mouse(self) -> bool:
+        """Take the mouse or give it back; tells whether it is taken now."""
+        if self._mouse:
+            self._disable_mouse_support()
+            self._mouse = False
+        else:
+            self._mouse = True
+            self._enable_mouse_support()
+        return self._mouse
+
+    def _recover(self) -> None:
+        """Paint everything once the queue has drained."""
+        thread = self._writer_thread
+        if thread is None or self._closing:
+            return
+        if not thread.is_alive():
+            self._lost()
+        elif thread._queue.qsize():
+            self._loop.call_later(_LOOK_AGAIN, self._recover)
+        else:
+            self._stalled = False
+            for screen in self._app.screen_stack:
+                screen.refresh()
+
+    def _lost(self) -> None:
+        """End the application: its terminal is gone."""
+        if not self._gone:
+            self._gone = True
+            self._loop.call_soon_threadsafe(self._app.exit)
+
+    def _run_input_thread(self) -> None:
+        # A hung-up terminal makes read() fail with EIO: that is an end, not a fault worth a traceback.
+        try:
+            self.run_input_thread()
+        except OSError:
+            self._lost()
+        except BaseException:
+            if self._gone or self._closing:
+                return
+            import rich.traceback
+
+            self._app.call_later(self._app.panic, rich.traceback.Traceback())
+
+    def stop_application_mode(self) -> None:
+        """Restore the terminal; never waits for one that does not read."""
+        self._closing = True
+        super().stop_application_mode()
+
+    def close(self) -> None:
+        """Let the writer finish, but not for ever."""
+        thread = self._writer_thread
+        if thread is None:
+            return
+        if thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                thread._queue.put_nowait(None)
+            thread.join(_CLOSE_PATIENCE)
+            if thread.is_alive():  # a stalled terminal: closing its file would block as well
+                sys.__stderr__ = None  # type: ignore[misc]

@@ -1,0 +1,164 @@
+"""Doing what a key, a typed word or the palette asks: questions first, then the engine, then a toast."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from engines.errors import TaskdeckError
+from engines.model import Action, Actor, TaskView
+from engines.text import plural
+from tui_app.actions import ACTIONS, first_key
+from tui_app.screens.confirm import Confirm
+
+if TYPE_CHECKING:
+    from tui_app.app import DeckApp
+
+_PAST: Final = {
+    Action.PAUSE: "Pausing",
+    Action.RESUME: "Resuming",
+    Action.CANCEL: "Cancelling",
+    Action.RETRY: "Retrying",
+    Action.REMOVE: "Removed",
+}
+_DETAILS: Final = {
+    Action.CANCEL: "The job stops and its half output is removed. You have 5 seconds to undo.",
+    Action.REMOVE: "It leaves the list and the history. Files it made stay where they are.",
+}
+
+
+class Performer:
+    """Asks, undoes and reports; holds cancels that are not sent yet.
+
+    Attributes:
+        later: Runs something after seconds; tests hold the clock here.
+        pending: Ids of tasks whose cancel can still be undone.
+    """
+
+    def __init__(self, app: DeckApp, actor: Actor, *, undo_seconds: float = 5.0) -> None:
+        self._app = app
+        self.actor = actor
+        self.undo_seconds = undo_seconds
+        self.pending: dict[str, TaskView] = {}
+        self.later: Callable[[float, Callable[[], None]], object] = app.set_timer
+        self._batches: list[list[TaskView]] = []
+
+    # -- asking --------------------------------------------------------------------
+    def ask(self, action_id: str, views: Sequence[TaskView]) -> None:
+        """Do an action of the table to tasks; says why when it fits none of them."""
+        spec = ACTIONS[action_id]
+        assert spec.verb is not None
+        if not views:
+            self._app.say("There is no task here.", severity="warning")
+            return
+        fitting = [view for view in views if spec.enabled(view) is None]
+        if not fitting:
+            reason = spec.enabled(views[0]) or ""
+            self._app.say(reason[:1].upper() + reason[1:] + ".", severity="warning")
+            return
+        verb = spec.verb
+        if not spec.destructive:
+            self.start(self.control(fitting, verb))
+            return
+        what = _what(fitting)
+        question = f"{spec.label.capitalize()} {what}?"
+        self._app.push_screen(
+            Confirm(question, _DETAILS.get(verb, ""), yes=spec.label.capitalize()),
+            lambda yes: self._confirmed(verb, fitting) if yes else None,
+        )
+
+    def _confirmed(self, verb: Action, views: list[TaskView]) -> None:
+        if verb is not Action.CANCEL or self.undo_seconds <= 0:
+            self.start(self.control(views, verb))
+            return
+        batch = [view for view in views if view.id not in self.pending]
+        self._batches.append(batch)
+        self.pending.update({view.id: view for view in batch})
+        key = first_key("task.undo", self._app.settings.tui.keymap)
+        self._app.say(f"Cancelling {_what(batch)} in {self.undo_seconds:.0f} seconds; {key} takes it back.",
+                      seconds=self.undo_seconds)  # fmt: skip
+        self._app.pending_changed()
+        self.later(self.undo_seconds, lambda: self._send(batch))
+
+    def undo(self) -> None:
+        """Take back the last cancel that was not sent yet."""
+        if not self._batches:
+            self._app.say("There is nothing to undo.", severity="warning")
+            return
+        batch = self._batches.pop()
+        for view in batch:
+            self.pending.pop(view.id, None)
+        self._app.say(f"{_what(batch)} goes on." if len(batch) == 1 else f"{_what(batch)} go on.")
+        self._app.pending_changed()
+
+    def _send(self, batch: list[TaskView]) -> None:
+        if not any(batch is waiting for waiting in self._batches):
+            return
+        self._batches = [waiting for waiting in self._batches if waiting is not batch]
+        for view in batch:
+            self.pending.pop(view.id, None)
+        self._app.pending_changed()
+        self.start(self.control(batch, Action.CANCEL))
+
+    async def flush(self) -> None:
+        """Send every cancel that still waits: leaving must not lose what was confirmed."""
+        for batch in list(self._batches):
+            self._batches.remove(batch)
+            for view in batch:
+                self.pending.pop(view.id, None)
+            await self.control(batch, Action.CANCEL)
+
+    # -- doing ---------------------------------------------------------------------
+    def start(self, work: Awaitable[object]) -> None:
+        """Run something that talks to the engine; a fault becomes a toast."""
+        self._app.run_worker(self._guarded(work), group="perform")
+
+    async def _guarded(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except TaskdeckError as error:
+            self._app.say(error.message, severity="error")
+
+    async def control(self, views: Sequence[TaskView], verb: Action) -> None:
+        """Ask the engine and report."""
+        outcomes = await self._app.tasks.control([view.id for view in views], verb, actor=self.actor)
+        refused = [outcome.error.message for outcome in outcomes if outcome.error is not None]
+        done = len(outcomes) - len(refused)
+        if done and (len(views) > 1 or verb in (Action.REMOVE, Action.RETRY)):
+            self._app.say(f"{_PAST[verb]} {_what([v for v, o in zip(views, outcomes, strict=True) if o.ok])}.")
+        for message in refused[:3]:
+            self._app.say(message, severity="error")
+
+    async def control_all(self) -> None:
+        """Pause everything, or let everything go on."""
+        paused = self._app.mirror.stats is not None and self._app.mirror.stats.paused_all
+        await self._app.tasks.control_all(Action.RESUME if paused else Action.PAUSE, actor=self.actor)
+        self._app.say("Everything goes on." if paused else "Everything pauses; nothing new is started.")
+
+    async def reorder(self, views: Sequence[TaskView], *, priority: int = 0, move: int = 0) -> None:
+        """Change the place of queued tasks."""
+        for view in views:
+            wanted = view.priority + priority if priority else None
+            changed = await self._app.tasks.reorder(view.id, actor=self.actor, priority=wanted, move=move)
+            if priority:
+                self._app.say(f"{changed.title}: priority {changed.priority:+d}.")
+
+    async def submit(
+        self, data: dict[str, object], *, base: str, then: Callable[[TaskView], None] | None = None
+    ) -> None:
+        """Queue an operation and say so."""
+        view = await self._app.tasks.submit(data, actor=self.actor, base=base)
+        self._app.say(f"{view.op} {view.title}: {view.state.value}, task {view.id}.")
+        if then is not None:
+            then(view)
+
+    async def again(self, views: Sequence[TaskView], *, base: str) -> None:
+        """Submit the same operations as new tasks."""
+        for view in views:
+            detail = await self._app.tasks.detail(view.id, log_lines=0)
+            await self.submit({"op": view.op, **detail.params}, base=base)
+
+
+def _what(views: Sequence[TaskView]) -> str:
+    """ "movies.zip" or "3 tasks"."""
+    return f"'{views[0].title}'" if len(views) == 1 else plural(len(views), "task")

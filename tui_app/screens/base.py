@@ -1,0 +1,50 @@
+"""What our screens share: the application by its real type, and dialogs that give the keyboard back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+if TYPE_CHECKING:
+    from tui_app.app import DeckApp
+
+T = TypeVar("T")
+
+
+class DeckScreen(Screen[None]):
+    """A full screen of ours."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it so
+        (0, "-tiny"),
+        (40, "-narrow"),
+        (80, "-normal"),
+        (120, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-flat"),
+        (10, "-short"),
+        (20, "-tall"),
+        (32, "-high"),
+    ]
+
+    @property
+    def deck(self) -> DeckApp:
+        """The application."""
+        return cast("DeckApp", self.app)
+
+
+class DeckDialog(ModalScreen[T]):
+    """A dialog; escape always leaves it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Close", show=False, id="dialog.leave")]
+
+    @property
+    def deck(self) -> DeckApp:
+        """The application."""
+        return cast("DeckApp", self.app)
+
+    def action_leave(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)

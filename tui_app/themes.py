@@ -1,0 +1,115 @@
+"""Colour themes: a calm dark one (default), a light one, high contrast, and one in the terminal's own 16 colours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.theme import Theme
+
+DEFAULT: Final = "taskdeck-dark"
+ANSI: Final = "taskdeck-ansi"
+
+VARIABLES: Final = {"rest": "#3b4252", "cursor": "#2a3140", "faint": "#5b6473", "bar-label": "#8b95a7"}
+"""Fall-backs of our own colour variables: the empty part of bars, the cursor's row, faint text."""
+
+
+def _variables(rest: str, cursor: str, faint: str) -> dict[str, str]:
+    return {
+        "rest": rest,
+        "cursor": cursor,
+        "faint": faint,
+        "footer-background": "transparent",
+        "scrollbar": rest,
+        "scrollbar-hover": faint,
+        "scrollbar-active": faint,
+        "scrollbar-background": "transparent",
+        "scrollbar-background-hover": "transparent",
+        "scrollbar-background-active": "transparent",
+        "scrollbar-corner-color": "transparent",
+    }
+
+
+THEMES: Final = (
+    Theme(
+        name=DEFAULT,
+        primary="#6cb6ff",
+        secondary="#5a7fa8",
+        accent="#7dcfb6",
+        foreground="#d5dae3",
+        background="#12161d",
+        surface="#161b24",
+        panel="#1c222d",
+        success="#8bc98b",
+        warning="#e5c07b",
+        error="#f0808a",
+        dark=True,
+        variables=_variables("#323b4a", "#232c3b", "#566173"),
+    ),
+    Theme(
+        name="taskdeck-light",
+        primary="#1f6fb8",
+        secondary="#4a6d8c",
+        accent="#0f766e",
+        foreground="#1f2733",
+        background="#fbfbf9",
+        surface="#f4f4f0",
+        panel="#ecece7",
+        success="#2f7d32",
+        warning="#8a5a00",
+        error="#b3261e",
+        dark=False,
+        variables=_variables("#cfd3d6", "#e2e9f1", "#9aa1a9"),
+    ),
+    Theme(
+        name="taskdeck-contrast",
+        primary="#5fd7ff",
+        secondary="#ffffff",
+        accent="#ffff00",
+        foreground="#ffffff",
+        background="#000000",
+        surface="#000000",
+        panel="#000000",
+        success="#5fff5f",
+        warning="#ffd75f",
+        error="#ff8787",
+        dark=True,
+        text_alpha=1.0,
+        variables={
+            **_variables("#8a8a8a", "#00005f", "#bcbcbc"),
+            "text-muted": "#e4e4e4",
+            "text-disabled": "#bcbcbc",
+        },
+    ),
+    Theme(
+        name=ANSI,
+        ansi=True,
+        primary="ansi_blue",
+        secondary="ansi_cyan",
+        accent="ansi_cyan",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        success="ansi_green",
+        warning="ansi_yellow",
+        error="ansi_red",
+        dark=True,
+        variables={
+            "rest": "ansi_default",
+            "cursor": "ansi_default",
+            "faint": "ansi_default",
+            "text-muted": "ansi_default",
+            "text-primary": "ansi_blue",
+            "text-warning": "ansi_yellow",
+            "text-error": "ansi_red",
+            "text-success": "ansi_green",
+            "block-cursor-foreground": "ansi_black",
+            "block-cursor-background": "ansi_white",
+            "input-cursor-background": "ansi_white",
+            "input-cursor-foreground": "ansi_black",
+            "input-cursor-text-style": "reverse",
+        },
+    ),
+)
+NAMES: Final = tuple(theme.name for theme in THEMES)
