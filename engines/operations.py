@@ -283,6 +283,8 @@ class OperationSpec:
         resumable: Whether a later attempt goes on from a checkpoint: a bool, or a function `(op) -> bool`.
         writes: Whether the disk guard applies.
         examples: Command lines for help and docs, without the program's name.
+        hosted: The work needs a live connection of the daemon: it runs there, by the function registered with
+            `TaskService.host`, and `run` is not used.
     """
 
     struct: type[Operation]
@@ -293,6 +295,7 @@ class OperationSpec:
     resumable: bool | Callable[[Any], bool] = False
     writes: bool = False
     examples: tuple[str, ...] = ()
+    hosted: bool = False
 
     @property
     def name(self) -> str:
@@ -466,11 +469,19 @@ def parse(data: Json) -> Operation:
     Raises:
         TaskdeckError: `usage` for an unknown operation, `value` for a bad parameter.
     """
-    struct = spec_of(str(data.get("op", ""))).struct
+    return convert(data, spec_of(str(data.get("op", ""))).struct)
+
+
+def convert(data: Json, struct: type[Operation]) -> Operation:
+    """An operation of a known type from JSON, validated.
+
+    Raises:
+        TaskdeckError: `value` for a bad parameter.
+    """
     try:
         op: Operation = msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
-        raise TaskdeckError("value", f"cannot {data['op']}", _plain(str(error))) from None
+        raise TaskdeckError("value", f"cannot {data.get('op', '')}", _plain(str(error))) from None
     return _map_paths(op, from_uri)
 
 

@@ -94,8 +94,8 @@ class Tasks(Protocol):
     ) -> list[Outcome]:
         """Pause (until a time), resume, cancel, retry or remove tasks; one outcome for each id, in order."""
 
-    async def control_all(self, action: Action, *, actor: Actor) -> Stats:
-        """Pause everything and start nothing more, or resume."""
+    async def control_all(self, action: Action, *, actor: Actor, finish_current: bool = False) -> Stats:
+        """Pause everything and start nothing more, or resume. `finish_current`: what runs may finish."""
 
     async def reorder(self, task_id: str, *, actor: Actor, priority: int | None = None, move: int = 0) -> TaskView:
         """Change a queued task's priority or move it by places (negative: earlier) inside its priority."""

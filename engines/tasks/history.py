@@ -1,0 +1,197 @@
+"""Questions to the store: windows on all tasks, counts, events and logs. Each runs on the reading connection."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from engines.model import TaskEvent, TaskState, TaskView
+from engines.query import Filter, Sort
+from engines.tasks.rows import VIEW, view_of
+
+LIVE_FIRST: Final = frozenset({Sort.STATE, Sort.SPEED, Sort.ETA, Sort.PROGRESS})
+"""Orders that only live tasks have; ended ones follow, the latest first."""
+
+_ORDERS: Final = {
+    Sort.CREATED: "created DESC, id",
+    Sort.NAME: "name_key, created, id",
+    Sort.KIND: "kind_order, op, created, id",
+    Sort.SIZE: "coalesce(total, 0) DESC, created, id",
+    Sort.FINISHED: "finished DESC, id",
+}
+_ENDED: Final = "finished IS NOT NULL"
+_LATEST: Final = "finished DESC, id"
+
+
+def condition(wanted: Filter) -> tuple[str, list[Any]]:
+    """The filter as SQL: the same tasks that `Filter.matches` lets pass."""
+    parts: list[str] = []
+    values: list[Any] = []
+
+    def among(sql: str, options: frozenset[str] | frozenset[TaskState]) -> None:
+        marks = ", ".join("?" * len(options))
+        parts.append(sql.replace("@", f"({marks})"))
+        for _ in range(sql.count("@")):
+            values.extend(sorted(str(option) for option in options))
+
+    if wanted.states:
+        among("state IN @", wanted.states)
+    if wanted.not_states:
+        among("state NOT IN @", wanted.not_states)
+    if wanted.kinds:
+        among("(op IN @ OR kind IN @)", wanted.kinds)
+    if wanted.not_kinds:
+        among("(op NOT IN @ AND kind NOT IN @)", wanted.not_kinds)
+    if wanted.owners:
+        among("owner IN @", wanted.owners)
+    if wanted.faces:
+        among("face IN @", wanted.faces)
+    if wanted.ids:
+        parts.append("(" + " OR ".join("substr(id, 1, ?) = ?" for _ in wanted.ids) + ")")
+        for prefix in sorted(wanted.ids):
+            values += [len(prefix), prefix]
+    if wanted.since is not None:
+        parts.append("created >= ?")
+        values.append(wanted.since)
+    if wanted.before is not None:
+        parts.append("created < ?")
+        values.append(wanted.before)
+    for word in wanted.words:
+        parts.append("instr(search, ?) > 0")
+        values.append(word)
+    for word in wanted.not_words:
+        parts.append("instr(search, ?) = 0")
+        values.append(word)
+    return " AND ".join(parts), values
+
+
+def window(
+    connection: sqlite3.Connection,
+    wanted: Filter,
+    sort: Sort,
+    *,
+    reverse: bool,
+    offset: int,
+    limit: int,
+    ended: bool,
+) -> list[TaskView]:
+    """Views of a window; `ended` leaves live tasks out."""
+    where, values = condition(wanted)
+    if ended:
+        where = f"{_ENDED} AND {where}" if where else _ENDED
+    order = _LATEST if ended and sort in LIVE_FIRST else _ORDERS[sort]
+    if reverse:
+        order = ", ".join(
+            part.removesuffix(" DESC") if part.endswith(" DESC") else f"{part} DESC"
+            for part in order.replace("total, 0", "total; 0").split(", ")
+        ).replace(";", ",")
+    # Ids first: the inner query walks an index, and only the rows of the window are fetched.
+    sql = (
+        f"SELECT {VIEW} FROM task JOIN (SELECT rowid AS number FROM task"  # noqa: S608 - no user text in it
+        f"{' WHERE ' + where if where else ''} ORDER BY {order} LIMIT ? OFFSET ?) ON task.rowid = number"
+    )
+    return [view_of(row) for row in connection.execute(f"{sql} ORDER BY {order}", (*values, limit, offset))]
+
+
+def count(connection: sqlite3.Connection, wanted: Filter, *, ended: bool) -> int:
+    """How many tasks match."""
+    where, values = condition(wanted)
+    if ended:
+        where = f"{_ENDED} AND {where}" if where else _ENDED
+    sql = f"SELECT count(*) FROM task{' WHERE ' + where if where else ''}"  # noqa: S608
+    return int(connection.execute(sql, values).fetchone()[0])
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Number of tasks by state."""
+    return dict(connection.execute("SELECT state, count(*) FROM task GROUP BY state"))
+
+
+def completed_by_kind(connection: sqlite3.Connection) -> dict[str, int]:
+    """Number of completed tasks by family."""
+    return dict(connection.execute("SELECT kind, count(*) FROM task WHERE state='completed' GROUP BY kind"))
+
+
+def ended_since(connection: sqlite3.Connection, moment: float) -> dict[str, int]:
+    """Number of tasks that ended at or after a moment, by state."""
+    return dict(
+        connection.execute(
+            "SELECT state, count(*) FROM task WHERE finished IS NOT NULL AND finished >= ? GROUP BY state", (moment,)
+        )
+    )
+
+
+def midnight(now: float) -> float:
+    """When the local day began."""
+    day = time.localtime(now)
+    return time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
+
+
+def ids_like(connection: sqlite3.Connection, prefix: str, limit: int = 6) -> list[str]:
+    """Ids that begin so."""
+    rows = connection.execute(
+        "SELECT id FROM task WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", (prefix, prefix + "~", limit)
+    )
+    return [task_id for (task_id,) in rows]
+
+
+def view(connection: sqlite3.Connection, task_id: str) -> TaskView | None:
+    """One task as it was last written."""
+    row = connection.execute(f"SELECT {VIEW} FROM task WHERE id=?", (task_id,)).fetchone()  # noqa: S608
+    return view_of(row) if row else None
+
+
+def states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, TaskState]:
+    """States of some tasks; unknown ids are left out."""
+    found = {}
+    for task_id in ids:
+        if row := connection.execute("SELECT state FROM task WHERE id=?", (task_id,)).fetchone():
+            found[task_id] = TaskState(row[0])
+    return found
+
+
+def body(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], dict[str, Any] | None, list[str]]:
+    """Parameters, result and dependencies of a task."""
+    params, result = connection.execute("SELECT params, result FROM body WHERE task=?", (task_id,)).fetchone()
+    after = [other for (other,) in connection.execute("SELECT needs FROM needs WHERE task=?", (task_id,))]
+    return msgspec.json.decode(params), msgspec.json.decode(result) if result else None, after
+
+
+def log_after(connection: sqlite3.Connection, task_id: str, after: int, limit: int) -> list[tuple[int, str]]:
+    """Stored log lines with a number above `after`, the last `limit` of them."""
+    rows = connection.execute(
+        "SELECT n, line FROM log WHERE task=? AND n>? ORDER BY n DESC LIMIT ?", (task_id, after, limit)
+    ).fetchall()
+    return rows[::-1]
+
+
+def events(connection: sqlite3.Connection, after: int, task_id: str | None, limit: int) -> list[TaskEvent]:
+    """Recorded transitions after a sequence number."""
+    sql = "SELECT seq, at, task, type, actor, face, data FROM event WHERE seq > ?"
+    values: list[Any] = [after]
+    if task_id is not None:
+        sql += " AND task = ?"
+        values.append(task_id)
+    rows = connection.execute(f"{sql} ORDER BY seq LIMIT ?", (*values, limit))
+    return [
+        TaskEvent(seq, at, task, kind, actor, face, msgspec.json.decode(data))
+        for seq, at, task, kind, actor, face, data in rows
+    ]
+
+
+def surplus(connection: sqlite3.Connection, *, before: float | None, keep: int) -> list[str]:
+    """Ended tasks that the retention settings let go: older than a moment, or beyond a number."""
+    found: set[str] = set()
+    if before is not None:
+        found.update(i for (i,) in connection.execute("SELECT id FROM task WHERE finished < ?", (before,)))
+    if keep:
+        rows = connection.execute(
+            f"SELECT id FROM task WHERE {_ENDED} ORDER BY {_LATEST} LIMIT -1 OFFSET ?",  # noqa: S608
+            (keep,),
+        )
+        found.update(task_id for (task_id,) in rows)
+    return sorted(found)

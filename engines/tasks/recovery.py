@@ -1,0 +1,67 @@
+"""What a start finds: tasks go on from their checkpoint, left-over processes and files are removed."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from engines.model import TERMINAL, TaskState
+from engines.tasks import history, rows
+from engines.tasks.engine import remove_quietly
+from engines.tasks.journal import ENGINE, Journal
+from engines.tasks.record import Record
+from engines.tasks.states import Step, demand_move
+from engines.tasks.store import Statement, Store
+
+_AFTER_CRASH = {
+    TaskState.RUNNING: (Step.SUSPEND, TaskState.QUEUED),
+    TaskState.PAUSING: (Step.SUSPEND, TaskState.PAUSED),
+    TaskState.CANCELLING: (Step.SUSPEND, TaskState.CANCELLED),
+}
+
+
+def live(connection: sqlite3.Connection) -> list[Record]:
+    """Tasks that have not ended."""
+    return rows.records(connection, "task.finished IS NULL")
+
+
+async def recover(store: Store, journal: Journal, found: list[Record]) -> list[Record]:
+    """Bring records to the state a crash leaves them in, durably; returns those that are still alive."""
+    statements: list[Statement] = []
+    for record in found:
+        before = record.state
+        if before in _AFTER_CRASH:
+            step, target = _AFTER_CRASH[before]
+            demand_move(record.id, before, step, target)
+            record.state = target
+            if target in TERMINAL:
+                record.finished = journal.clock()
+                record.checkpoint = None
+            data = {"from": before, "to": target, "why": "restart"}
+            statements.append(journal.statement(record.id, step, ENGINE, data))
+            statements += rows.update(record)
+    if statements:
+        await store.write(statements)
+    return [record for record in found if record.state not in TERMINAL]
+
+
+async def sweep_claims(store: Store, alive: list[Record]) -> None:
+    """Remove claimed paths of tasks that do not go on from a checkpoint."""
+    keep = {record.id for record in alive if record.checkpoint is not None}
+    claimed = await store.read(lambda c: c.execute("SELECT path, task FROM claim").fetchall())
+    gone = [(path, task) for path, task in claimed if task not in keep]
+    for path, _ in gone:
+        remove_quietly(path)
+    if gone:
+        await store.write([("DELETE FROM claim WHERE path=? AND task=?", pair) for pair in gone])
+
+
+async def missing_dependencies(store: Store, record: Record) -> tuple[set[str], dict[str, TaskState]]:
+    """Ids a task still waits for, and the states of those that can no longer succeed."""
+    states = await store.read(lambda c: history.states(c, record.after))
+    bad = {
+        task_id: states.get(task_id, TaskState.CANCELLED)
+        for task_id in record.after
+        if states.get(task_id, TaskState.CANCELLED) in (TaskState.FAILED, TaskState.CANCELLED)
+    }
+    waiting = {task_id for task_id, state in states.items() if state is not TaskState.COMPLETED} - bad.keys()
+    return waiting, bad

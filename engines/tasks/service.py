@@ -1,0 +1,622 @@
+"""`TaskService`: the task engine behind the `Tasks` protocol. One in a daemon, over one state folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets as random_secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engines import operations
+from engines.errors import TaskdeckError
+from engines.metrics import HostSampler, TreeSampler
+from engines.model import (
+    TERMINAL,
+    Action,
+    Actor,
+    HostMetrics,
+    Json,
+    Kind,
+    Outcome,
+    Stats,
+    SubmitOptions,
+    TaskDetail,
+    TaskEvent,
+    TaskState,
+    TaskView,
+    WaitReason,
+)
+from engines.names import display
+from engines.query import Filter, Page, Query, parse_filter
+from engines.settings import Settings
+from engines.tasks import disk, history, ids, recovery, supervisor
+from engines.tasks.api import Watch
+from engines.tasks.board import Board
+from engines.tasks.control import Control
+from engines.tasks.engine import Engine, free_space
+from engines.tasks.hosted import HostedFunction
+from engines.tasks.journal import ENGINE, Journal
+from engines.tasks.lock import InstanceLock
+from engines.tasks.record import Record
+from engines.tasks.store import Store
+from engines.tasks.submission import Request, demand_options, demand_priority, prepare
+from engines.tasks.watcher import LocalWatcher
+
+_BEAT: Final = 0.5  # progress is written at most twice a second in total
+_DISK_EVERY: Final = 5.0
+_METRICS_EVERY: Final = 2.0
+_HOUSEKEEPING: Final = 600.0
+_PAGE_LIMIT: Final = 1000
+
+
+class TaskService:
+    """Owns the tasks of one state folder.
+
+    Args:
+        state_dir: Folder of the database and the lock; made with mode 0700.
+        settings: The settings; see `reload`.
+        clock: Seconds since the epoch.
+        version: Shown to whoever finds the lock held.
+
+    Raises:
+        TaskdeckError: `daemon.running`, `store.newer`, `store.damaged`, `settings.invalid`.
+    """
+
+    def __init__(
+        self, state_dir: Path, settings: Settings, *, clock: Callable[[], float] = time.time, version: str = ""
+    ) -> None:
+        self.state_dir = state_dir
+        self.settings = settings
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.lock = InstanceLock(state_dir, version=version)
+        try:
+            self.store = Store(state_dir / "tasks.db")
+        except BaseException:
+            self.lock.release()
+            raise
+        self._clock = clock
+        self.board = Board(int(time.time() * 1000))
+        seq = self.store.read_now(lambda c: c.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
+        self.journal = Journal(self.store, self.board, clock=clock, lines=settings.tasks.log_lines, seq=seq)
+        self.engine = Engine(self.store, self.board, self.journal, settings, self._token())
+        self.engine.low_disks = self._low_disk
+        self.control_desk = Control(self.engine, self.board, self.journal)
+        self.notices: list[str] = [self.store.notice] if self.store.notice else []
+        """Sentences a user should see once: a restored database."""
+        self._host = HostSampler(self.engine.policy.roots)
+        self._trees = TreeSampler()
+        self._metrics = HostMetrics()
+        self._watchers = 0
+        self._today = (0.0, {TaskState.COMPLETED: 0, TaskState.FAILED: 0})
+        self._position = 0
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._beats: asyncio.Task[None] | None = None
+        self._next = {"disk": 0.0, "metrics": 0.0, "keeping": 0.0}
+        self.board.listeners.add(self._note)
+
+    # life
+
+    async def start(self) -> None:
+        """Recover what an earlier run left, then begin to run tasks. Call from the main thread."""
+        supervisor.sweep(self._token())
+        found = await self.store.read(recovery.live)
+        alive = await recovery.recover(self.store, self.journal, found)
+        await recovery.sweep_claims(self.store, alive)
+        await self._load_counts(alive)
+        self.engine.paused_all = self.meta("paused_all") == "1"
+        for record in alive:
+            self.board.add(record)
+            self.board.counts[record.state] -= 1  # counted already
+            self._position = max(self._position, record.position)
+        for record in alive:
+            await self._resettle(record)
+        self._metrics = self._host.sample()
+        self.engine.nursery.fill()
+        self._beats = asyncio.create_task(self._beat(), name="task engine heartbeat")
+        self.engine.wake()
+
+    async def stop(self) -> None:
+        """Stop the running tasks so that they go on at the next start, and close."""
+        if self._beats is not None:
+            self._beats.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beats
+        await self.engine.shut_down()
+        self.journal.closing = True
+        await self.journal.flush()
+        await asyncio.to_thread(self.store.close)
+        self.lock.release()
+
+    def reload(self, settings: Settings) -> None:
+        """Use new settings for what starts from now on.
+
+        Raises:
+            TaskdeckError: `settings.invalid` for roots that do not exist; the old settings stay.
+        """
+        from engines.paths import PathPolicy
+
+        policy = PathPolicy.of(settings.roots)
+        self.settings = self.engine.settings = settings
+        self.engine.policy = policy
+        self.engine.nursery.configure(settings.tasks)
+        self.journal.lines = settings.tasks.log_lines
+        self._host = HostSampler(policy.roots)
+        self.engine.wake()
+
+    def host(self, operation: str, function: HostedFunction | None) -> None:
+        """Give (or with None take away) the function that runs a hosted operation in this process."""
+        if function is None:
+            self.engine.hosts.pop(operation, None)
+        else:
+            self.engine.hosts[operation] = function
+            self.engine.wake()
+
+    def meta(self, name: str) -> str:
+        """A small durable value of the state folder, "" when it was never set."""
+        row = self.store.read_now(lambda c: c.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone())
+        return row[0] if row else ""
+
+    # Tasks: submit and control
+
+    async def submit(
+        self, op: Json, *, actor: Actor, options: SubmitOptions = SubmitOptions(), base: str | None = None
+    ) -> TaskView:
+        """See `Tasks.submit`."""
+        demand_options(options)
+        request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, base)
+        if options.key is not None and (known := await self._by_key(actor, options.key, request)):
+            return known
+        after = tuple(dict.fromkeys([await self._resolve(task_id) for task_id in options.after]))
+        while True:
+            record = self._new_record(request, options, after, actor)
+            await self._first_place(record, options)
+            # Before the commit, lest a dependency end in between unheard.
+            for needed in record.missing_deps:
+                self.engine.dependents.setdefault(needed, set()).add(record.id)
+            also = []
+            if options.key is not None:
+                sql = "INSERT INTO idempotency (owner, key, digest, task) VALUES (?, ?, ?, ?)"
+                also.append((sql, (actor.name, options.key, request.digest, record.id)))
+            try:
+                await self.journal.create(record, actor, also)
+                break
+            except sqlite3.IntegrityError:
+                if options.key is not None and (known := await self._by_key(actor, options.key, request)):
+                    return known
+                # else the id was taken: draw another
+        self.engine.settle(record)
+        if record.missing_deps:
+            await self._recheck(record)
+        self.engine.wake()
+        return record.view(time.monotonic())
+
+    async def control(
+        self, ids: Sequence[str], action: Action, *, actor: Actor, until: float | None = None
+    ) -> list[Outcome]:
+        """See `Tasks.control`."""
+
+        async def one(given: str) -> Outcome:
+            try:
+                task_id = await self._resolve(given)
+                return Outcome(task_id, True, await self._act(task_id, action, actor, until))
+            except TaskdeckError as error:
+                return Outcome(display(given, limit=50), False, error=error.info)
+
+        return list(await asyncio.gather(*(one(given) for given in ids)))
+
+    async def control_all(self, action: Action, *, actor: Actor, finish_current: bool = False) -> Stats:
+        """See `Tasks.control_all`."""
+        if action not in (Action.PAUSE, Action.RESUME):
+            raise TaskdeckError("usage", f"cannot {action.value} all tasks", "only pause and resume go for all")
+        paused = action is Action.PAUSE
+        meta = ("INSERT OR REPLACE INTO meta (name, value) VALUES ('paused_all', ?)", ("1" if paused else "0",))
+        event = self.journal.statement("", f"{action.value}_all", actor, {"finish_current": finish_current})
+        await self.store.write([meta, event])
+        self.engine.paused_all = paused
+        if not (paused and finish_current):
+            await self.control_desk.all(action, actor)
+        self.engine.wake()
+        return await self.stats()
+
+    async def reorder(self, task_id: str, *, actor: Actor, priority: int | None = None, move: int = 0) -> TaskView:
+        """See `Tasks.reorder`."""
+        if priority is not None:
+            demand_priority(priority)
+        record = await self._live(await self._resolve(task_id), "reorder")
+        return await self.control_desk.reorder(record, actor, priority, move)
+
+    async def unlock(self, task_id: str, secrets: Mapping[str, str], *, actor: Actor) -> TaskView:
+        """See `Tasks.unlock`."""
+        record = await self._live(await self._resolve(task_id), "unlock")
+        return await self.control_desk.unlock(record, dict(secrets), actor)
+
+    # Tasks: reading
+
+    async def view(self, task_id: str) -> TaskView:
+        """See `Tasks.view`."""
+        return await self._view(await self._resolve(task_id))
+
+    async def detail(self, task_id: str, *, log_lines: int = 100) -> TaskDetail:
+        """See `Tasks.detail`."""
+        full = await self._resolve(task_id)
+        view = await self._view(full)
+        params, result, after = await self.store.read(lambda c: history.body(c, full))
+        record = self.board.records.get(full)
+        _, lines = await self._log(full, max(0, log_lines), 0)
+        command, reply = "", ""
+        with contextlib.suppress(TaskdeckError):  # an operation of another version: shown without its command
+            op = operations.parse(params)
+            command = display(operations.as_command(op))
+            if result is not None:
+                reply = operations.reply(op, result).render(emoji=False)
+        return TaskDetail(
+            view=view,
+            params=_displayed(params),
+            command=command,
+            result=result,
+            reply=reply,
+            events=await self.store.read(lambda c: history.events(c, 0, full, 200)),
+            log=lines,
+            after=after,
+            history=list(record.meter.history) if record else [],
+        )
+
+    async def query(self, query: Query) -> Page:
+        """See `Tasks.query`."""
+        rev = self.board.rev
+        views, total = await self._window(query, parse_filter(query.filter, now=self._clock()))
+        return Page(views, total, query.offset, rev)
+
+    async def log(self, task_id: str, *, after: int = 0) -> tuple[int, list[str]]:
+        """See `Tasks.log`."""
+        return await self._log(await self._resolve(task_id), self.settings.tasks.log_lines, max(0, after))
+
+    async def events(self, *, after: int = 0, task_id: str | None = None, limit: int = 1000) -> list[TaskEvent]:
+        """See `Tasks.events`."""
+        full = await self._resolve(task_id) if task_id is not None else None
+        return await self.store.read(lambda c: history.events(c, after, full, max(1, min(limit, 10_000))))
+
+    async def stats(self) -> Stats:
+        """See `Tasks.stats`."""
+        if time.monotonic() - self._next["metrics"] > 0 and not self._watchers:
+            self._sample()
+        return self._stats()
+
+    async def wait(self, task_id: str) -> TaskView:
+        """See `Tasks.wait`."""
+        full = await self._resolve(task_id)
+        while full in self.board.records:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.setdefault(full, []).append(future)
+            await future
+        return await self._view(full)
+
+    async def watch(self, watch: Watch) -> LocalWatcher:
+        """See `Tasks.watch`."""
+        self._watchers += 1
+        self._next["metrics"] = 0.0
+
+        def closed() -> None:
+            self._watchers -= 1
+
+        return LocalWatcher(watch, self.board, self._window, self._stats, closed)
+
+    # inside: submitting
+
+    def _new_record(self, request: Request, options: SubmitOptions, after: tuple[str, ...], actor: Actor) -> Record:
+        self._position += 1
+        return Record(
+            id=ids.new_id(),
+            op=request.json,
+            op_name=request.spec.name,
+            kind=request.spec.kind,
+            title=request.title,
+            state=TaskState.QUEUED,
+            created=self._clock(),
+            owner=actor.name,
+            face=actor.face,
+            priority=options.priority,
+            position=self._position,
+            max_attempts=options.max_attempts or self.settings.tasks.max_attempts,
+            resumable=request.resumable,
+            writes=request.spec.writes,
+            after=after,
+            not_before=options.not_before,
+            secret_names=tuple(sorted(request.secrets)),
+            secrets=dict(request.secrets),
+        )
+
+    async def _first_place(self, record: Record, options: SubmitOptions) -> None:
+        record.missing_deps, bad = await recovery.missing_dependencies(self.store, record)
+        if bad:
+            needed, state = next(iter(bad.items()))
+            raise TaskdeckError(
+                "task.dependency", f"cannot queue '{record.title}' after task {needed}", f"that one is {state.value}"
+            )
+        record.state, record.reason, record.note = self.engine.resting_place(record)
+        if options.paused:
+            record.state, record.reason, record.note = TaskState.PAUSED, WaitReason.USER, ""
+
+    async def _recheck(self, record: Record) -> None:
+        """A dependency may have ended while the task was being recorded."""
+        for needed in tuple(record.missing_deps):
+            if needed not in self.board.records:
+                await self.engine.release_dependents(needed)
+
+    async def _by_key(self, actor: Actor, key: str, request: Request) -> TaskView | None:
+        row = await self.store.read(
+            lambda c: c.execute(
+                "SELECT task, digest FROM idempotency WHERE owner=? AND key=?", (actor.name, key)
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        if row[1] != request.digest:
+            raise TaskdeckError(
+                "task.key_reused", "cannot use this idempotency key", f"it belongs to task {row[0]}, which is another"
+            )
+        return await self._view(row[0])
+
+    # inside: control
+
+    async def _act(self, task_id: str, action: Action, actor: Actor, until: float | None) -> TaskView:
+        record = self.board.records.get(task_id)
+        if record is not None:
+            return await self.control_desk.act(record, action, actor, until)
+        view = await self._view(task_id)
+        revived = await self.control_desk.act_on_ended(view, action, actor)
+        if revived is None:
+            return view
+        for needed in revived.missing_deps:
+            self.engine.dependents.setdefault(needed, set()).add(revived.id)
+        self.engine.settle(revived)
+        self.engine.wake()
+        return revived.view(time.monotonic())
+
+    async def _live(self, task_id: str, verb: str) -> Record:
+        record = self.board.records.get(task_id)
+        if record is None:
+            raise TaskdeckError("task.state", f"cannot {verb} task {task_id}", "it has ended")
+        return record
+
+    # inside: reading
+
+    async def _resolve(self, given: str) -> str:
+        """The id that a prefix stands for."""
+        prefix = given.strip().casefold()
+        if prefix in self.board.records:
+            return prefix
+        found = await self.store.read(lambda c: history.ids_like(c, prefix)) if ids.is_id(prefix) else []
+        if not found:
+            raise TaskdeckError(
+                "task.missing", f"cannot find task '{display(given, limit=50)}'", "no task has this id", "see `status`"
+            )
+        if len(found) > 1:
+            listed = ", ".join(found[:5])
+            raise TaskdeckError("task.ambiguous", f"cannot tell which task '{prefix}' is", f"it may be {listed}")
+        return found[0]
+
+    async def _view(self, task_id: str) -> TaskView:
+        if record := self.board.records.get(task_id):
+            return record.view(time.monotonic())
+        if recent := self.board.recent.get(task_id):
+            return recent
+        view = await self.store.read(lambda c: history.view(c, task_id))
+        if view is None:
+            raise TaskdeckError("task.missing", f"cannot find task '{task_id}'", "it was removed from the history")
+        return msgspec.structs.replace(view, rev=self.board.ended_rev)
+
+    async def _window(self, query: Query, wanted: Filter) -> tuple[list[TaskView], int]:
+        """A window's views and the number of tasks that match."""
+        offset, limit = max(0, query.offset), max(0, min(query.limit, _PAGE_LIMIT))
+        if query.sort in history.LIVE_FIRST:
+            return await self._live_first(query, wanted, offset, limit)
+        views, total = await self.store.read(
+            lambda c: (
+                history.window(c, wanted, query.sort, reverse=query.reverse, offset=offset, limit=limit, ended=False),
+                sum(self.board.counts.values()) if wanted == Filter() else history.count(c, wanted, ended=False),
+            )
+        )
+        now = time.monotonic()
+        live = self.board.records
+        return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views], total
+
+    async def _live_first(self, query: Query, wanted: Filter, offset: int, limit: int) -> tuple[list[TaskView], int]:
+        now = time.monotonic()
+        keys = self.board.index(wanted, query.sort).ids(now)
+        alive = len(keys)
+        if wanted == Filter():
+            ended = sum(self.board.counts[state] for state in TERMINAL)
+        elif wanted.states and not wanted.states & TERMINAL:
+            ended = 0
+        else:
+            ended = await self.store.read(lambda c: history.count(c, wanted, ended=True))
+        # In reverse the ended ones come first, the oldest of them at the top.
+        first_live = ended if query.reverse else 0
+        ordered = keys[::-1] if query.reverse and offset + limit > ended else keys
+        low, high = max(0, offset - first_live), max(0, offset + limit - first_live)
+        chosen = [str(key[-1]) for key in ordered[low:high]]
+        first_ended = 0 if query.reverse else alive
+        start, stop = max(0, offset - first_ended), min(ended, max(0, offset + limit - first_ended))
+        past: list[TaskView] = []
+        if stop > start:
+            past = await self.store.read(
+                lambda c: history.window(
+                    c, wanted, query.sort, reverse=query.reverse, offset=start, limit=stop - start, ended=True
+                )
+            )
+        views = [record.view(now) for task_id in chosen if (record := self.board.records.get(task_id))]
+        stamped = [self._stamped(view) for view in past if view.id not in self.board.records]
+        return (stamped + views if query.reverse else views + stamped), alive + ended
+
+    def _stamped(self, view: TaskView) -> TaskView:
+        return self.board.recent.get(view.id) or view
+
+    async def _log(self, task_id: str, limit: int, after: int) -> tuple[int, list[str]]:
+        stored = await self.store.read(lambda c: history.log_after(c, task_id, after, limit))
+        record = self.board.records.get(task_id)
+        lines = dict(stored)
+        if record is not None:
+            lines.update((number, line) for number, line in record.log_pending if number > after)
+        numbers = sorted(lines)[-limit:] if limit else []
+        return (max(lines, default=after), [lines[number] for number in numbers])
+
+    def _stats(self) -> Stats:
+        now = time.monotonic()
+        counts = self.board.counts
+        active = list(self.board.active.values())
+        speed = sum(
+            record.meter.speed(now) for record in active if record.state is TaskState.RUNNING and record.unit == "bytes"
+        )
+        self._new_day()
+        today = self._today[1]
+        return Stats(
+            counts={state.value: counts[state] for state in TaskState},
+            active_tasks=counts[TaskState.RUNNING] + counts[TaskState.PAUSING] + counts[TaskState.CANCELLING],
+            total_speed=round(speed, 1),
+            total_downloads=self.board.completed[Kind.DOWNLOAD],
+            total_uploads=self.board.completed[Kind.UPLOAD],
+            completed_today=today[TaskState.COMPLETED],
+            failed_today=today[TaskState.FAILED],
+            paused_all=self.engine.paused_all,
+            host=self._metrics,
+        )
+
+    def _new_day(self) -> None:
+        midnight = history.midnight(self._clock())
+        if midnight != self._today[0]:
+            self._today = (midnight, {TaskState.COMPLETED: 0, TaskState.FAILED: 0})
+
+    # inside: the heartbeat
+
+    def _note(self, record: Record, ended: TaskView | None) -> None:
+        if ended is None:
+            return
+        self._new_day()
+        if record.state in self._today[1]:
+            self._today[1][record.state] += 1
+        for future in self._waiters.pop(record.id, []):
+            if not future.done():
+                future.set_result(None)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT)
+            now = time.monotonic()
+            for record in list(self.board.active.values()):
+                if record.state is TaskState.RUNNING:
+                    record.meter.tick(now)
+            await self.journal.flush()
+            for task_id in self.engine.timers.due(self._clock()):
+                if record_due := self.board.records.get(task_id):
+                    self.engine.spawn(self.control_desk.look(record_due))
+            if now >= self._next["disk"]:
+                self._next["disk"] = now + _DISK_EVERY
+                await self.guard_disks()
+            if self._watchers and now >= self._next["metrics"]:
+                self._sample()
+            self.control_desk.stalled(now, self.settings.tasks.stall_timeout)
+            if now >= self._next["keeping"]:
+                self._next["keeping"] = now + _HOUSEKEEPING
+                self.engine.spawn(self._housekeeping())
+
+    async def guard_disks(self) -> None:
+        """Pause tasks whose disk is nearly full, resume them when it is not."""
+        for record in list(self.board.records.values()):
+            held = record.reason is WaitReason.DISK
+            if record.writes and (held or record.state is TaskState.RUNNING):
+                free = await asyncio.to_thread(free_space, record, self.engine.policy)
+                floor = self.settings.tasks.disk_floor
+                if held and disk.is_back(record, free, floor):
+                    self.engine.spawn(self.control_desk.disk_is_back(record))
+                elif not held and disk.is_low(free, floor):
+                    self.engine.spawn(self.control_desk.disk_is_low(record))
+
+    def _low_disk(self, record: Record) -> bool:
+        return disk.is_low(free_space(record, self.engine.policy), self.settings.tasks.disk_floor)
+
+    def _sample(self) -> None:
+        self._next["metrics"] = time.monotonic() + _METRICS_EVERY
+        self._metrics = self._host.sample()
+        running = {r.id: r.run.pid for r in self.board.active.values() if r.run is not None and r.run.pid}
+        for task_id, usage in self._trees.sample(running).items():
+            record = self.board.records[task_id]
+            record.usage = usage
+            self.board.report(record)
+
+    async def _housekeeping(self) -> None:
+        """Retention and the daily backup."""
+        tasks = self.settings.tasks
+        before = self._clock() - tasks.keep_days * 86400 if tasks.keep_days else None
+        if before is not None or tasks.keep_tasks:
+            gone = await self.store.read(lambda c: history.surplus(c, before=before, keep=tasks.keep_tasks))
+            for start in range(0, len(gone), 500):
+                batch = gone[start : start + 500]
+                views = [await self._view(task_id) for task_id in batch]
+                await self.journal.erase(batch, ENGINE)
+                for view in views:
+                    self.board.forget(view.id, view.state, view.kind)
+        if self.store.backup_due():
+            await self.store.backup()
+
+    # inside: starting
+
+    def _token(self) -> str:
+        """The mark of this state folder's processes."""
+        path = self.state_dir / "run-token"
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            token = random_secrets.token_hex(16)
+            part = path.with_suffix(".part")
+            descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(token)
+            os.replace(part, path)
+            return token
+
+    async def _load_counts(self, alive: list[Record]) -> None:
+        counts = await self.store.read(history.counts)
+        for state in TaskState:
+            self.board.counts[state] = counts.get(state.value, 0)
+        completed = await self.store.read(history.completed_by_kind)
+        for kind in Kind:
+            self.board.completed[kind] = completed.get(kind.value, 0)
+        midnight = history.midnight(self._clock())
+        today = await self.store.read(lambda c: history.ended_since(c, midnight))
+        self._today = (midnight, {s: today.get(s.value, 0) for s in (TaskState.COMPLETED, TaskState.FAILED)})
+
+    async def _resettle(self, record: Record) -> None:
+        """Give a recovered task its place: dependencies, timers, queue, and the password it may need again."""
+        record.missing_deps, bad = await recovery.missing_dependencies(self.store, record)
+        if bad:
+            needed, state = next(iter(bad.items()))
+            error = TaskdeckError("task.dependency", f"cannot run '{record.title}'", f"task {needed} is {state.value}")
+            await self.engine.fail(record, error.info)
+            return
+        for needed in record.missing_deps:
+            self.engine.dependents.setdefault(needed, set()).add(record.id)
+        if (record.state is TaskState.QUEUED and record.secret_names) or (
+            record.state is TaskState.WAITING and record.reason is not WaitReason.DISK
+        ):
+            await self.engine.ready(record)
+        self.engine.settle(record)
+
+
+def _displayed(params: Json) -> Json:
+    """Parameters with every string safe for display."""
+    return {
+        display(key): display(value)
+        if isinstance(value, str)
+        else [display(item) if isinstance(item, str) else item for item in value]
+        if isinstance(value, list)
+        else value
+        for key, value in params.items()
+    }

@@ -1,0 +1,74 @@
+"""From a request to a record: the operation is parsed, completed, checked and stripped of its secrets."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from engines import operations
+from engines.errors import TaskdeckError
+from engines.model import Json, SubmitOptions
+from engines.operations import Operation, OperationSpec
+from engines.paths import PathPolicy
+from engines.settings import Settings
+from engines.tasks.rows import text
+
+_PRIORITY_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked operation, ready to become a task."""
+
+    spec: OperationSpec
+    op: Operation
+    json: Json
+    title: str
+    resumable: bool
+    secrets: dict[str, str] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """What an idempotency key stands for; secrets are no part of it."""
+        return hashlib.sha256(text(self.json).encode()).hexdigest()
+
+
+def prepare(data: Json, policy: PathPolicy, settings: Settings, base: str | None) -> Request:
+    """Check a request; touches the disk (stat calls), so call it off the event loop.
+
+    Raises:
+        TaskdeckError: `usage`, `value`, `path.*`, and what the operation's own check raises.
+    """
+    op = operations.with_defaults(operations.parse(data), settings)
+    op = operations.absolute(op, policy, base=base or policy.roots[0])
+    operations.check(op, policy, settings)
+    bare, secrets = operations.split_secrets(op)
+    spec = operations.spec_of(op)
+    return Request(spec, bare, operations.to_json(bare), operations.title(bare), spec.is_resumable(bare), secrets)
+
+
+def demand_options(options: SubmitOptions) -> None:
+    """Refuse options out of range.
+
+    Raises:
+        TaskdeckError: `value`.
+    """
+    demand_priority(options.priority)
+    if options.max_attempts is not None and not 1 <= options.max_attempts <= 100:
+        raise TaskdeckError("value", "cannot submit the task", "max_attempts must be between 1 and 100")
+    if options.key is not None and not 0 < len(options.key) <= 200:
+        raise TaskdeckError("value", "cannot submit the task", "a key has 1 to 200 characters")
+    if options.not_before is not None and not 0 <= options.not_before < 1e11:
+        raise TaskdeckError("value", "cannot submit the task", "not_before is not a time in seconds since 1970")
+
+
+def demand_priority(priority: int) -> None:
+    """Refuse a priority out of range.
+
+    Raises:
+        TaskdeckError: `value`.
+    """
+    if not -_PRIORITY_LIMIT <= priority <= _PRIORITY_LIMIT:
+        raise TaskdeckError(
+            "value", "cannot set the priority", f"it must be between -{_PRIORITY_LIMIT} and {_PRIORITY_LIMIT}"
+        )
