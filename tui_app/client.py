@@ -113,9 +113,10 @@ class TaskClient:
         body = wire.BulkRequest(action, list(ids), None, until)
         return (await self._call("POST", "/api/v1/tasks/bulk", wire.BulkResponse, body=body)).outcomes
 
-    async def control_all(self, action: Action, *, actor: Actor) -> Stats:
+    async def control_all(self, action: Action, *, actor: Actor, finish_current: bool = False) -> Stats:
         """See `Tasks.control_all`."""
-        return await self._call("POST", "/api/v1/control_all", Stats, body={"action": action.value})
+        body = {"action": action.value, "finish_current": finish_current}
+        return await self._call("POST", "/api/v1/control_all", Stats, body=body)
 
     async def reorder(self, task_id: str, *, actor: Actor, priority: int | None = None, move: int = 0) -> TaskView:
         """See `Tasks.reorder`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engines.model import Action, TaskState, WaitReason
-from tests.support.workbench import running
 from tests.support.operations import content
+from tests.support.workbench import running
 
 
 async def test_task_runs_to_its_result(tmp_path: Path) -> None:

@@ -380,7 +380,7 @@ class FakeTasks:
         self.wake()
         return outcomes
 
-    async def control_all(self, action: Action, *, actor: Actor) -> Stats:
+    async def control_all(self, action: Action, *, actor: Actor, finish_current: bool = False) -> Stats:
         self._ask("control_all", action)
         self.paused_all = action is Action.PAUSE
         self.wake()

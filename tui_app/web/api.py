@@ -221,7 +221,9 @@ async def bulk(request: web.Request) -> web.Response:
 async def control_all(request: web.Request) -> web.Response:
     """POST /api/v1/control_all."""
     body = await read_body(request, wire.ControlAllRequest)
-    stats = await request.app[DECK].tasks.control_all(Action(body.action), actor=caller(request).actor)
+    stats = await request.app[DECK].tasks.control_all(
+        Action(body.action), actor=caller(request).actor, finish_current=body.finish_current
+    )
     return json_response(stats)
 
 
