@@ -112,6 +112,8 @@ class ControlAllRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Pause everything and start nothing more, or resume."""
 
     action: Literal["pause", "resume"]
+    finish_current: bool = False
+    """With pause: what runs may finish, nothing more starts."""
 
 
 class ReorderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
