@@ -324,7 +324,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             Zip,
             Kind.COMPRESS,
             run="engines.archive.create.job:run",
-            reply="engines.archive.create.replies:zip_reply",
+            reply="engines.archive.create.result:zip_reply",
             check="engines.archive.create.checks:check_zip",
             resumable=_packs_resumable,
             writes=True,

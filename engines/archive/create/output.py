@@ -1,0 +1,227 @@
+"""Where an archive is written: one staged file, or volumes of a given size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from engines.archive.create.codecs import Buffer
+
+_IOV_MAX: Final = 512
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_MODE: Final = 0o666
+
+
+class Output(Protocol):
+    """Bytes in order, addressed by their position in the whole."""
+
+    @property
+    def position(self) -> int:
+        """Bytes written."""
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append buffers."""
+
+    def patch(self, at: int, data: bytes) -> None:
+        """Replace bytes that were written together."""
+
+    def keep_together(self, length: int) -> None:
+        """Start a new volume unless this many bytes fit the current one."""
+
+    def locate(self, at: int) -> tuple[int, int]:
+        """Volume number and offset inside it."""
+
+    def read(self, at: int, length: int) -> bytes:
+        """Bytes written before."""
+
+    def rewind(self, at: int) -> None:
+        """Drop everything from a position on."""
+
+    def sync(self) -> None:
+        """Make what was written durable. May be called from another thread."""
+
+    def state(self) -> list[int]:
+        """Starts of volumes, for a checkpoint."""
+
+    def paths(self) -> list[Path]:
+        """The staged files in order."""
+
+    def close(self) -> None:
+        """Close the files."""
+
+
+def _write_all(fd: int, buffers: Sequence[Buffer]) -> int:
+    """writev(2) until everything is written; the bytes written."""
+    total = 0
+    for start in range(0, len(buffers), _IOV_MAX):
+        part = buffers[start : start + _IOV_MAX]
+        want = sum(map(len, part))
+        done = os.writev(fd, part) if want else 0
+        total += done
+        if done < want:  # a nearly full disk or a signal: finish one by one
+            flat = memoryview(b"".join(part))[done:]
+            while flat:
+                count = os.write(fd, flat)
+                flat = flat[count:]
+                total += count
+    return total
+
+
+class SingleOutput:
+    """One staged file.
+
+    Args:
+        at: Bytes to keep of a file an earlier attempt left; 0 starts anew.
+    """
+
+    def __init__(self, path: Path, at: int = 0) -> None:
+        self._path = path
+        self._fd = os.open(path, _FLAGS | (0 if at else os.O_TRUNC), _MODE)
+        self.position = at
+        if at:
+            os.ftruncate(self._fd, at)
+            os.lseek(self._fd, at, os.SEEK_SET)
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """See `Output`."""
+        self.position += _write_all(self._fd, buffers)
+
+    def patch(self, at: int, data: bytes) -> None:
+        """See `Output`."""
+        os.pwrite(self._fd, data, at)
+
+    def keep_together(self, length: int) -> None:
+        """See `Output`."""
+
+    def locate(self, at: int) -> tuple[int, int]:
+        """See `Output`."""
+        return 0, at
+
+    def read(self, at: int, length: int) -> bytes:
+        """See `Output`."""
+        return os.pread(self._fd, length, at)
+
+    def rewind(self, at: int) -> None:
+        """See `Output`."""
+        os.ftruncate(self._fd, at)
+        os.lseek(self._fd, at, os.SEEK_SET)
+        self.position = at
+
+    def sync(self) -> None:
+        """See `Output`."""
+        os.fdatasync(self._fd)
+
+    def state(self) -> list[int]:
+        """See `Output`."""
+        return [0]
+
+    def paths(self) -> list[Path]:
+        """See `Output`."""
+        return [self._path]
+
+    def close(self) -> None:
+        """See `Output`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class SplitOutput:
+    """Volumes of at most `size` bytes.
+
+    Args:
+        name: The claimed staged path of volume n, counted from 0.
+        starts: Starts of the volumes an earlier attempt left.
+        at: Bytes of them to keep.
+    """
+
+    def __init__(self, name: Callable[[int], Path], size: int, starts: Sequence[int] = (), at: int = 0) -> None:
+        self._name = name
+        self._size = size
+        self._starts: list[int] = []
+        self._paths: list[Path] = []
+        self._fds: list[int] = []
+        self.position = at
+        for start in starts or (0,):
+            self._open(start, keep=bool(at))
+        if at:
+            self.rewind(at)
+
+    def _open(self, start: int, *, keep: bool = False) -> None:
+        path = self._name(len(self._fds))
+        self._fds.append(os.open(path, _FLAGS | (0 if keep else os.O_TRUNC), _MODE))
+        self._starts.append(start)
+        self._paths.append(path)
+
+    def _left(self) -> int:
+        return self._starts[-1] + self._size - self.position
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """See `Output`."""
+        for buffer in buffers:
+            view = memoryview(buffer)
+            while view:
+                if not self._left():
+                    self._open(self.position)
+                part = view[: self._left()]
+                self.position += _write_all(self._fds[-1], [part])
+                view = view[len(part) :]
+
+    def patch(self, at: int, data: bytes) -> None:
+        """See `Output`."""
+        volume, offset = self.locate(at)
+        os.pwrite(self._fds[volume], data, offset)
+
+    def keep_together(self, length: int) -> None:
+        """See `Output`."""
+        if self._left() < length and self.position > self._starts[-1]:
+            self._open(self.position)
+
+    def locate(self, at: int) -> tuple[int, int]:
+        """See `Output`."""
+        volume = next(n for n in range(len(self._starts) - 1, -1, -1) if self._starts[n] <= at)
+        return volume, at - self._starts[volume]
+
+    def read(self, at: int, length: int) -> bytes:
+        """See `Output`."""
+        parts = []
+        while length:
+            volume, offset = self.locate(at)
+            part = os.pread(self._fds[volume], length, offset)
+            if not part:
+                break
+            parts.append(part)
+            at += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def rewind(self, at: int) -> None:
+        """See `Output`."""
+        while len(self._starts) > 1 and self._starts[-1] >= at:
+            os.close(self._fds.pop())
+            os.unlink(self._paths.pop())
+            self._starts.pop()
+        offset = at - self._starts[-1]
+        os.ftruncate(self._fds[-1], offset)
+        os.lseek(self._fds[-1], offset, os.SEEK_SET)
+        self.position = at
+
+    def sync(self) -> None:
+        """See `Output`."""
+        for fd in list(self._fds):
+            os.fdatasync(fd)
+
+    def state(self) -> list[int]:
+        """See `Output`."""
+        return list(self._starts)
+
+    def paths(self) -> list[Path]:
+        """See `Output`."""
+        return list(self._paths)
+
+    def close(self) -> None:
+        """See `Output`."""
+        while self._fds:
+            os.close(self._fds.pop())

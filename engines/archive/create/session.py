@@ -1,0 +1,184 @@
+"""One archive being made: what all format writers share."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from typing import Final
+
+from engines.archive.create.journal import Journal, Packed
+from engines.archive.create.output import Output
+from engines.archive.create.pipeline import Pipeline
+from engines.archive.create.source import Entry
+from engines.job import Job
+from engines.model import Json
+from engines.names import display
+from engines.operations import ArchiveFormat, Owner
+
+FIXED_TIME: Final = 315532800
+"""1980-01-01 00:00 UTC, the earliest time zip can say: the time of everything in reproducible archives."""
+NOTES_LIMIT: Final = 100
+"""Notes kept in the result; the log has more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an archive is made. `volume` is in bytes, None for one file."""
+
+    format: ArchiveFormat
+    level: int
+    threads: int
+    password: bytes | None = None
+    encrypt_names: bool = False
+    volume: int | None = None
+    reproducible: bool = False
+    single_member: bool = False
+    store_compressed: bool = True
+    hardlinks: bool = True
+    sparse: bool = True
+    xattrs: bool = False
+    owner: Owner = Owner.AUTO
+    hashed: bool = False
+    """Whether SHA-256 sums are wanted."""
+
+    def mode(self, entry: Entry) -> int:
+        """The mode to store; in reproducible archives only who may execute counts."""
+        if not self.reproducible:
+            return entry.mode
+        if entry.is_dir:
+            return stat.S_IFDIR | 0o755
+        if entry.is_link:
+            return stat.S_IFLNK | 0o777
+        return stat.S_IFREG | (0o755 if entry.mode & 0o100 else 0o644)
+
+    def mtime(self, entry: Entry) -> int:
+        """The modification time to store, in seconds."""
+        return FIXED_TIME if self.reproducible else entry.mtime_ns // 1_000_000_000
+
+
+@dataclass
+class Tally:
+    """What came of it."""
+
+    files: int = 0
+    folders: int = 0
+    original: int = 0
+    """Bytes of file content in the archive."""
+    skipped: int = 0
+    changed: int = 0
+    notes: list[str] = field(default_factory=list)
+    hidden_notes: int = 0
+
+
+class Session:
+    """The run of one archive.
+
+    Args:
+        entries: What is still to be packed.
+        resumed: Members an earlier attempt committed.
+        state: Where it left off inside a member or stream.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        options: Options,
+        *,
+        entries: Sequence[Entry],
+        output: Output,
+        journal: Journal,
+        total: int,
+        resumed: Sequence[Packed] = (),
+        state: Json | None = None,
+        tally: Tally | None = None,
+        elapsed: Callable[[], float] = float,
+    ) -> None:
+        self.job = job
+        self.options = options
+        self.entries = entries
+        self.output = output
+        self.journal = journal
+        self.total = total
+        self.state = state
+        self.tally = tally or Tally()
+        self.members: list[Packed] = list(resumed)
+        """Everything in the archive, in order."""
+        self.done = 0
+        self._elapsed = elapsed
+        self._halted = threading.Event()
+        for member in resumed:
+            self._count(member)
+            self.done += member.size if member.kind == "f" else 0
+        self.pipeline = Pipeline(options.threads, budget=options.threads * (10 << 20), check=self.check)
+
+    def check(self) -> None:
+        """Let the job stop here (main thread)."""
+        self.job.check()
+
+    def step(self) -> None:
+        """Let slow work in a thread end once the job has stopped."""
+        if self._halted.is_set():
+            raise CancelledError
+
+    def close(self, *, failed: bool) -> None:
+        """Stop all threads; after a failure without waiting for what they are doing."""
+        self._halted.set()
+        self.pipeline.close(wait=not failed)
+
+    def note(self, message: str) -> None:
+        """Tell the user something that does not stop the work; `message` is display-safe."""
+        note(self.job, self.tally, message)
+
+    def left_out(self, entry: Entry, error: OSError) -> None:
+        """Report an entry that could not be read."""
+        self.tally.skipped += 1
+        gone = isinstance(error, FileNotFoundError)
+        why = "it vanished before it was packed" if gone else (error.strerror or str(error))
+        self.note(f"'{entry.shown}' is left out: {why}")
+        self.advance(entry.size if entry.is_file else 0, entry.name)
+
+    def changed(self, entry: Entry) -> None:
+        """Report a file that was written to while it was read."""
+        self.tally.changed += 1
+        self.note(f"'{entry.shown}' changed while it was read; the archive holds what was read")
+
+    def packed(self, member: Packed) -> None:
+        """Record a member that is whole in the archive."""
+        self._count(member)
+        self.members.append(member)
+        self.journal.fresh.append(member)
+
+    def _count(self, member: Packed) -> None:
+        if member.kind == "d":
+            self.tally.folders += 1
+        else:
+            self.tally.files += 1
+            if member.kind == "f":
+                self.tally.original += member.size
+
+    def advance(self, size: int, item: bytes) -> None:
+        """Report progress."""
+        self.done += size
+        self.job.progress(self.done, self.total, item=display(item), stage="packing")
+
+    def commit(self, state: Callable[[], Json] = dict) -> None:
+        """Offer a checkpoint: what was written so far is `packed` members, or described by `state`."""
+        self.journal.offer(lambda: {**state(), "seconds": self._elapsed()})
+
+
+def note(job: Job, tally: Tally, message: str) -> None:
+    """Log a warning and keep it for the result, up to a number."""
+    job.log(message, level="warning")
+    if len(tally.notes) < NOTES_LIMIT:
+        tally.notes.append(message)
+    else:
+        tally.hidden_notes += 1
+
+
+def packed_of(entry: Entry, *, sha256: bytes = b"", record: bytes = b"", kind: str = "") -> Packed:
+    """The journal's line for an entry."""
+    kind = kind or ("d" if entry.is_dir else "l" if entry.is_link else "f")
+    return Packed(entry.name, entry.size, entry.mtime_ns, entry.ino, kind, sha256, record)

@@ -1,0 +1,471 @@
+"""The tree to pack, walked once through directory descriptors: what is listed is what is opened later.
+
+Every folder is opened relative to its parent with O_NOFOLLOW and remembered by device and inode. A folder that
+was closed to save descriptors is opened again the same way and must still be the same one, so that a component
+swapped for a link meanwhile cannot lead out of the source.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from engines.files import DIRECTORY_FLAGS, numbered
+from engines.names import display
+from engines.operations import Links
+from engines.paths import PathPolicy
+
+_OPEN_FOLDERS: Final = 192
+"""Folder descriptors kept open; the usual limit of a process is 1024."""
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+# Without O_NONBLOCK a file swapped for a FIFO would block the open for ever.
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+
+class _Handle:
+    """A directory descriptor that closes when its last user lets go of it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class Folder:
+    """A folder of the tree. `prefix` is what its members' names begin with ("movies/a/")."""
+
+    __slots__ = ("_handle", "followed", "identity", "leaf", "parent", "prefix", "tree")
+
+    def __init__(
+        self,
+        tree: Tree,
+        parent: Folder | None,
+        leaf: str,
+        prefix: bytes,
+        handle: _Handle,
+        *,
+        followed: bool = False,
+    ) -> None:
+        info = os.fstat(handle.fd)
+        self.tree = tree
+        self._handle: _Handle | None = handle
+        self.parent = parent
+        self.leaf = leaf
+        self.prefix = prefix
+        self.followed = followed
+        self.identity: Identity = (info.st_dev, info.st_ino)
+
+    def handle(self) -> _Handle:
+        """The open descriptor; keep the object as long as the number is used. Thread-safe.
+
+        Raises:
+            OSError: The folder is gone or another one stands in its place (ESTALE).
+        """
+        handle = self._handle
+        return handle if handle is not None else self.tree.reopen(self)
+
+    def drop(self) -> None:
+        """Let go of the descriptor; the next `handle` opens it again. Roots stay open."""
+        if self.parent is not None:
+            self._handle = None
+
+    def adopt(self, handle: _Handle) -> None:
+        """Take a descriptor that was opened again."""
+        self._handle = handle
+
+    @property
+    def open(self) -> _Handle | None:
+        """The descriptor if it is open now."""
+        return self._handle
+
+
+class Entry:
+    """One thing to pack, as it was when it was listed."""
+
+    __slots__ = (
+        "base",
+        "dev",
+        "folder",
+        "followed",
+        "gid",
+        "ino",
+        "leaf",
+        "mode",
+        "mtime_ns",
+        "nlink",
+        "size",
+        "space",
+        "twin",
+        "uid",
+    )
+
+    def __init__(
+        self, folder: Folder, leaf: str, info: os.stat_result, base: bytes | None = None, *, followed: bool = False
+    ) -> None:
+        self.folder = folder
+        self.leaf = leaf
+        self.base = base
+        """The member's own name where it differs from the file's: a second source of the same name."""
+        self.followed = followed
+        """Whether the file is what a symbolic link points to."""
+        self.twin: Twin | None = None
+        self.refresh(info)
+
+    def refresh(self, info: os.stat_result) -> None:
+        """Take what a later stat says."""
+        self.mode = info.st_mode
+        self.size = info.st_size
+        self.mtime_ns = info.st_mtime_ns
+        self.uid = info.st_uid
+        self.gid = info.st_gid
+        self.dev = info.st_dev
+        self.ino = info.st_ino
+        self.nlink = info.st_nlink
+        self.space = info.st_blocks * 512
+
+    @property
+    def name(self) -> bytes:
+        """The member's name without a trailing slash."""
+        return self.folder.prefix + (os.fsencode(self.leaf) if self.base is None else self.base)
+
+    @property
+    def shown(self) -> str:
+        """The member's name for people."""
+        return display(self.name)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link, packed as one."""
+        return stat.S_ISLNK(self.mode)
+
+    def same(self, info: os.stat_result) -> bool:
+        """Whether a stat shows the file unchanged since it was listed."""
+        return info.st_size == self.size and info.st_mtime_ns == self.mtime_ns and info.st_ino == self.ino
+
+    def open_file(self) -> int:
+        """Open a regular file for reading.
+
+        Raises:
+            OSError: It is gone, unreadable, or no regular file any more (ESTALE).
+        """
+        return self.folder.tree.open_file(self)
+
+    def read_link(self) -> bytes:
+        """Where a symbolic link points.
+
+        Raises:
+            OSError: It is gone or no link any more.
+        """
+        return os.fsencode(os.readlink(self.leaf, dir_fd=self.folder.handle().fd))
+
+
+class Twin:
+    """Hard links to one file: the first one is packed, the others point to it unless it could not be."""
+
+    __slots__ = ("name", "packed")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.packed: Future[bool] = Future()
+
+
+@dataclass
+class Listing:
+    """What a walk found, in the order it will be packed."""
+
+    entries: list[Entry] = field(default_factory=list)
+    files: int = 0
+    folders: int = 0
+    size: int = 0
+    """Bytes in regular files."""
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry and count it."""
+        self.entries.append(entry)
+        if entry.is_dir:
+            self.folders += 1
+        else:
+            self.files += 1
+            if entry.is_file:
+                self.size += entry.size
+
+
+class Selection(Protocol):
+    """Decides what of a tree is packed (see `engines.archive.create.select`)."""
+
+    @property
+    def drops_empty(self) -> bool:
+        """Whether folders without a selected file are left out."""
+
+    def wants(self, path: str, info: os.stat_result) -> bool:
+        """Whether something at `path` (relative to its source's parent) is packed; else a folder is not entered."""
+
+    def enter(self, path: str, fd: int) -> None:
+        """Called for each folder before its content is judged."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """A folder being walked: what is left of it, and itself while it is not known to hold anything wanted."""
+
+    folder: Folder
+    rest: Iterator[str]
+    pending: Entry | None
+
+
+class Tree:
+    """Walks sources and opens what it listed.
+
+    Args:
+        policy: Where links may lead when they are followed.
+        links: What to do with symbolic links.
+        selection: What to leave out.
+        excluded: Whether a name in a folder is never packed: the archive itself and its temporary parts.
+        check: Called often; may raise.
+        warn: Told what was left out, in one display-safe sentence.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: PathPolicy,
+        links: Links,
+        selection: Selection,
+        excluded: Callable[[Identity, str], bool],
+        check: Callable[[], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._policy = policy
+        self._links = links
+        self._selection = selection
+        self._excluded = excluded
+        self._check = check
+        self._warn = warn
+        self._seen = 0
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[int, Folder] = OrderedDict()
+
+    def walk(self, sources: Iterable[Path]) -> Listing:
+        """List everything below the sources.
+
+        Raises:
+            OSError: A source itself cannot be read.
+        """
+        listing = Listing()
+        taken: set[bytes] = set()
+        for source in sources:
+            parent = self._root(source.parent)
+            name = source.name
+            if not name:  # the root of the file system: its content, without a name of its own
+                self._walk_folder(parent, None, listing)
+                continue
+            info = os.stat(name, dir_fd=parent.handle().fd, follow_symlinks=False)
+            base = self._unused(os.fsencode(name), taken)
+            entry = self._entry(parent, name, info, base if os.fsencode(name) != base else None)
+            if entry is None:
+                continue
+            if entry.is_dir:
+                self._walk_folder(self._child(parent, entry), entry, listing)
+            else:
+                listing.add(entry)
+        self._pair_hardlinks(listing)
+        return listing
+
+    def open_file(self, entry: Entry) -> int:
+        """See `Entry.open_file`."""
+        handle = entry.folder.handle()
+        fd = os.open(entry.leaf, _FILE_FLAGS ^ (os.O_NOFOLLOW if entry.followed else 0), dir_fd=handle.fd)
+        try:
+            if entry.followed:
+                self._inside(fd)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.ESTALE, "it is no regular file any more")
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def reopen(self, folder: Folder) -> _Handle:
+        """The descriptor of a folder that was closed; it must be the very same folder."""
+        with self._lock:
+            chain = [folder]
+            while chain[-1].open is None:
+                parent = chain[-1].parent
+                assert parent is not None  # roots are never dropped
+                chain.append(parent)
+            handle = chain.pop().open
+            assert handle is not None
+            while chain:
+                below = chain.pop()
+                flags = DIRECTORY_FLAGS ^ (os.O_NOFOLLOW if below.followed else 0)
+                handle = _Handle(os.open(below.leaf, flags, dir_fd=handle.fd))
+                info = os.fstat(handle.fd)
+                if (info.st_dev, info.st_ino) != below.identity:
+                    raise OSError(errno.ESTALE, "another folder stands in its place")
+            folder.adopt(handle)
+            self._remember(folder)
+            return handle
+
+    def _remember(self, folder: Folder) -> None:
+        self._recent[id(folder)] = folder
+        while len(self._recent) > _OPEN_FOLDERS:
+            self._recent.popitem(last=False)[1].drop()
+
+    def _unused(self, name: bytes, taken: set[bytes]) -> bytes:
+        """A top-level name that no other source has."""
+        number = 1
+        unused = name
+        while unused in taken:
+            number += 1
+            unused = os.fsencode(numbered(os.fsdecode(name), number))
+        if unused != name:
+            self._warn(f"a second source named '{display(name)}' is packed as '{display(unused)}'")
+        taken.add(unused)
+        return unused
+
+    def _root(self, path: Path) -> Folder:
+        handle = _Handle(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        where = os.readlink(f"/proc/self/fd/{handle.fd}")
+        # A root itself is reached through its parent, which lies outside.
+        if not self._policy.allows(where) and where not in {os.path.dirname(root) for root in self._policy.roots}:
+            raise PermissionError(errno.EACCES, "a link leads outside the allowed folders")
+        return Folder(self, None, "", b"", handle)
+
+    def _inside(self, fd: int) -> None:
+        """Refuse a descriptor that a link led outside the allowed roots."""
+        if not self._policy.allows(os.readlink(f"/proc/self/fd/{fd}")):
+            raise PermissionError(errno.EACCES, "the link leads outside the allowed folders")
+
+    def _found(self, folder: Folder, leaf: str) -> Entry | None:
+        """The entry for a name in a folder, None when it is left out or gone."""
+        self._seen += 1
+        if not self._seen % 1024:
+            self._check()
+        try:
+            info = os.stat(leaf, dir_fd=folder.handle().fd, follow_symlinks=False)
+        except OSError as error:
+            self._left_out(folder, leaf, error.strerror or str(error))
+            return None
+        return self._entry(folder, leaf, info)
+
+    def _entry(self, folder: Folder, leaf: str, info: os.stat_result, base: bytes | None = None) -> Entry | None:
+        """The entry for something found, None when it is left out."""
+        followed = False
+        if stat.S_ISLNK(info.st_mode) and self._links is not Links.KEEP:
+            if self._links is Links.SKIP:
+                return None
+            try:
+                info = os.stat(leaf, dir_fd=folder.handle().fd)
+                followed = True
+            except OSError as error:
+                self._left_out(folder, leaf, f"the link cannot be followed: {error.strerror}")
+                return None
+        kind = stat.S_IFMT(info.st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            self._left_out(folder, leaf, f"it is a {_SPECIAL.get(kind, 'special file')}")
+            return None
+        if self._excluded(folder.identity, leaf):
+            self._left_out(folder, leaf, "it is the archive being written")
+            return None
+        if not self._selection.wants(os.fsdecode(folder.prefix) + leaf, info):
+            return None
+        return Entry(folder, leaf, info, base, followed=followed)
+
+    def _left_out(self, folder: Folder, leaf: str, why: str) -> None:
+        self._warn(f"'{display(os.fsdecode(folder.prefix) + leaf)}' is left out: {why}")
+
+    def _child(self, parent: Folder, entry: Entry) -> Folder:
+        flags = DIRECTORY_FLAGS ^ (os.O_NOFOLLOW if entry.followed else 0)
+        handle = _Handle(os.open(entry.leaf, flags, dir_fd=parent.handle().fd))
+        if entry.followed:
+            self._inside(handle.fd)
+        folder = Folder(self, parent, entry.leaf, entry.name + b"/", handle, followed=entry.followed)
+        with self._lock:
+            self._remember(folder)
+        return folder
+
+    def _walk_folder(self, folder: Folder, entry: Entry | None, listing: Listing) -> None:
+        """List a folder and everything below, folders before their content, names sorted."""
+        stack = [self._level(folder, entry, listing)]
+        while stack:
+            level = stack[-1]
+            leaf = next(level.rest, None)
+            if leaf is None:
+                stack.pop()
+                continue
+            below = self._found(level.folder, leaf)
+            if below is None:
+                continue
+            if not below.is_dir:
+                for above in stack:
+                    if above.pending is not None:
+                        listing.add(above.pending)
+                        above.pending = None
+                listing.add(below)
+                continue
+            try:
+                child = self._child(level.folder, below)
+                if below.followed and any(child.identity == above.folder.identity for above in stack):
+                    self._left_out(level.folder, below.leaf, "the link leads back to a folder above it")
+                    continue
+                stack.append(self._level(child, below, listing))
+            except OSError as error:
+                listing.add(below)
+                self._warn(f"the content of '{below.shown}' is left out: {error.strerror}")
+
+    def _level(self, folder: Folder, entry: Entry | None, listing: Listing) -> _Level:
+        self._check()
+        handle = folder.handle()
+        path = os.fsdecode(folder.prefix)
+        self._selection.enter(path, handle.fd)
+        names = os.listdir(handle.fd)
+        names.sort()
+        pending = None
+        if entry is not None:
+            if self._selection.drops_empty:
+                pending = entry
+            else:
+                listing.add(entry)
+        return _Level(folder, iter(names), pending)
+
+    def _pair_hardlinks(self, listing: Listing) -> None:
+        """Give entries that are hard links to one file a common `Twin`."""
+        twins: dict[Identity, Twin] = {}
+        for entry in listing.entries:
+            if entry.nlink > 1 and entry.is_file:
+                key = (entry.dev, entry.ino)
+                twin = twins.get(key)
+                if twin is None:
+                    twin = twins[key] = Twin(entry.name)
+                entry.twin = twin
+
+
+_SPECIAL: Final = {
+    stat.S_IFSOCK: "socket",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}

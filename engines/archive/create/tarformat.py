@@ -1,0 +1,170 @@
+"""tar headers: POSIX ustar, with pax records (POSIX.1-2008) only where ustar cannot say it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+BLOCK: Final = 512
+REGULAR: Final = b"0"
+HARDLINK: Final = b"1"
+SYMLINK: Final = b"2"
+FOLDER: Final = b"5"
+_PAX: Final = b"x"
+END: Final = bytes(2 * BLOCK)
+
+Record = tuple[bytes, bytes]
+"""A pax key and value."""
+
+_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_MAX8: Final = 8**7
+"""Numbers an 8-byte field can hold in octal are below this ..."""
+_MAX12: Final = 8**11
+"""... and those of a 12-byte field below this."""
+
+
+def padding(size: int) -> bytes:
+    """The zeros that fill up the last block of a member."""
+    return bytes(-size % BLOCK)
+
+
+def header(
+    name: bytes,
+    kind: bytes,
+    *,
+    mode: int,
+    owner: tuple[int, int],
+    names: tuple[bytes, bytes] = (b"", b""),
+    size: int = 0,
+    mtime: int = 0,
+    link: bytes = b"",
+    records: Sequence[Record] = (),
+) -> bytes:
+    """The header block of a member, with a pax header in front where something does not fit.
+
+    Args:
+        names: User and group name.
+        records: More pax records.
+    """
+    pax: list[Record] = []
+    short, prefix = name, b""
+    if len(name) > 100:
+        short, prefix = _split(name)
+        if not short:
+            pax.append((b"path", name))
+            short = name[:100]
+    if name and not name.isascii() and _is_utf8(name) and not pax:
+        pax.append((b"path", name))
+    if len(link) > 100 or (link and not link.isascii() and _is_utf8(link)):
+        pax.append((b"linkpath", link))
+    if size >= _MAX12:
+        pax.append((b"size", b"%d" % size))
+    if not 0 <= mtime < _MAX12:
+        pax.append((b"mtime", b"%d" % mtime))
+    for key, number in ((b"uid", owner[0]), (b"gid", owner[1])):
+        if number >= _MAX8:
+            pax.append((key, b"%d" % number))
+    pax += records
+    main = _block(short, prefix, kind, mode, owner, names, size, mtime, link)
+    if not pax:
+        return main
+    if any(not _is_utf8(value) for key, value in pax if key in (b"path", b"linkpath")):
+        pax.insert(0, (b"hdrcharset", b"BINARY"))
+    body = b"".join(_record(key, value) for key, value in pax)
+    extended = _block(
+        b"PaxHeaders/" + short[-80:].lstrip(b"/"), b"", _PAX, 0o644, (0, 0), (b"", b""), len(body), 0, b""
+    )
+    return extended + body + padding(len(body)) + main
+
+
+def _block(
+    name: bytes,
+    prefix: bytes,
+    kind: bytes,
+    mode: int,
+    owner: tuple[int, int],
+    names: tuple[bytes, bytes],
+    size: int,
+    mtime: int,
+    link: bytes,
+) -> bytes:
+    block = _HEADER.pack(
+        name,
+        b"%07o\0" % (mode & 0o7777),
+        b"%07o\0" % (owner[0] if owner[0] < _MAX8 else 0),
+        b"%07o\0" % (owner[1] if owner[1] < _MAX8 else 0),
+        b"%011o\0" % (size if size < _MAX12 else 0),
+        b"%011o\0" % (mtime if 0 <= mtime < _MAX12 else 0),
+        b"        ",
+        kind,
+        link[:100],
+        b"ustar\x0000",
+        names[0][:31],
+        names[1][:31],
+        b"0000000\0",
+        b"0000000\0",
+        prefix,
+    )
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _split(name: bytes) -> tuple[bytes, bytes]:
+    """Name and prefix of a long path; an empty name when it cannot be cut at a slash."""
+    cut = name.rfind(b"/", 0, min(156, len(name) - 1))
+    if cut > 0 and 0 < len(name) - cut - 1 <= 100:
+        return name[cut + 1 :], name[:cut]
+    return b"", b""
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """A pax record: its own length in decimal, key and value."""
+    body = b" " + key + b"=" + value + b"\n"
+    length = len(body) + len(str(len(body)))
+    length = len(body) + len(str(length))
+    return b"%d" % length + body
+
+
+def sparse_map(segments: Sequence[tuple[int, int]]) -> bytes:
+    """The map in front of a sparse member's data (GNU pax format 1.0): offsets and lengths in decimal."""
+    numbers = [len(segments)]
+    for offset, length in segments:
+        numbers += (offset, length)
+    text = b"".join(b"%d\n" % number for number in numbers)
+    return text + padding(len(text))
+
+
+def sparse_records(name: bytes, size: int) -> list[Record]:
+    """The pax records of a sparse member of `size` bytes."""
+    return [
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", name),
+        (b"GNU.sparse.realsize", b"%d" % size),
+    ]
+
+
+@lru_cache(1024)
+def owner_names(uid: int, gid: int) -> tuple[bytes, bytes]:
+    """User and group names, empty when unknown."""
+    import grp
+    import pwd
+
+    try:
+        user = pwd.getpwuid(uid).pw_name.encode("utf-8", "surrogateescape")
+    except KeyError:
+        user = b""
+    try:
+        group = grp.getgrgid(gid).gr_name.encode("utf-8", "surrogateescape")
+    except KeyError:
+        group = b""
+    return user, group

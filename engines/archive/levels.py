@@ -1,0 +1,85 @@
+"""What levels 0 to 9 mean in each format: monotone in effort, chosen by measurement.
+
+zip and tar.gz use three deflate libraries: isal is fastest, zlib-ng makes blocks that continue one another
+(big files), libdeflate packs best but only whole buffers (small files, gzip members). Per core on text, logs
+and mixed data libdeflate 6 runs at 96 MB/s to 36.3 % where zlib 6 runs at 29 MB/s to 36.8 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A library ("isal", "zng", "libdeflate") and its own level."""
+
+    library: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeflateLevel:
+    """How deflate is done: whole buffers, blocks of larger files, and the largest whole buffer in bytes.
+
+    The bound keeps one uninterruptible library call near 0.1 s, for pause and cancel.
+    """
+
+    whole: Engine
+    block: Engine
+    whole_max: int
+
+
+_ISAL1, _ISAL3 = Engine("isal", 1), Engine("isal", 3)
+
+DEFLATE: Final[dict[int, DeflateLevel]] = {
+    1: DeflateLevel(_ISAL1, _ISAL1, 8 * MIB),
+    2: DeflateLevel(_ISAL3, _ISAL3, 8 * MIB),
+    3: DeflateLevel(Engine("libdeflate", 1), Engine("zng", 3), 8 * MIB),
+    4: DeflateLevel(Engine("libdeflate", 4), Engine("zng", 4), 8 * MIB),
+    5: DeflateLevel(Engine("libdeflate", 5), Engine("zng", 5), 8 * MIB),
+    6: DeflateLevel(Engine("libdeflate", 6), Engine("zng", 6), 8 * MIB),
+    7: DeflateLevel(Engine("libdeflate", 7), Engine("zng", 7), 6 * MIB),
+    8: DeflateLevel(Engine("libdeflate", 8), Engine("zng", 9), 4 * MIB),
+    9: DeflateLevel(Engine("libdeflate", 9), Engine("zng", 9), 4 * MIB),
+}
+"""zip and tar.gz; level 0 stores."""
+
+ZLIB: Final = {("isal", 0): 1, ("isal", 1): 1, ("isal", 3): 2}
+"""zlib level in place of an isal one where isal is missing; other libraries' levels are taken as they are."""
+
+BZIP2: Final[dict[int, int]] = {0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9}
+"""Block size in units of 100,000 bytes."""
+
+ZSTD: Final[dict[int, int]] = {0: 1, 1: 1, 2: 2, 3: 3, 4: 5, 5: 7, 6: 9, 7: 12, 8: 15, 9: 19}
+
+
+@dataclass(frozen=True, slots=True)
+class LzmaLevel:
+    """An xz preset, and the bytes of input that are packed on their own (the unit of parallel work)."""
+
+    preset: int
+    dictionary: int
+    block: int
+
+
+LZMA: Final[dict[int, LzmaLevel]] = {
+    0: LzmaLevel(0, 1 * MIB, 4 * MIB),
+    1: LzmaLevel(1, 1 * MIB, 4 * MIB),
+    2: LzmaLevel(2, 2 * MIB, 6 * MIB),
+    3: LzmaLevel(3, 4 * MIB, 8 * MIB),
+    4: LzmaLevel(4, 4 * MIB, 8 * MIB),
+    5: LzmaLevel(5, 4 * MIB, 8 * MIB),
+    6: LzmaLevel(6, 4 * MIB, 8 * MIB),
+    7: LzmaLevel(7, 8 * MIB, 16 * MIB),
+    8: LzmaLevel(8, 16 * MIB, 24 * MIB),
+    9: LzmaLevel(9, 32 * MIB, 32 * MIB),
+}
+"""tar.xz and 7z (LZMA2); 7z level 0 stores."""
+
+ZIP_BLOCK: Final = 1 * MIB
+GZIP_MEMBER: Final = 1 * MIB
+ZSTD_FRAME: Final = 4 * MIB
