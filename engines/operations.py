@@ -264,7 +264,65 @@ class ZipTest(Operation, frozen=True, kw_only=True, tag="ziptest"):
     ] = None
 
 
-AnyOperation = Zip | Unzip | ZipInfo | ZipTest
+class MediaReport(StrEnum):
+    """How much `mediainfo` tells."""
+
+    FULL = "full"
+    BRIEF = "brief"
+
+
+class PictureFormat(StrEnum):
+    """Formats of thumbnails."""
+
+    JPG = "jpg"
+    PNG = "png"
+    WEBP = "webp"
+
+
+class MediaInfo(Operation, frozen=True, kw_only=True, tag="mediainfo"):
+    """Show what a media file is: streams, codecs, bit rates, quality."""
+
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
+    report: Annotated[MediaReport, arg("Everything, or a summary.", positional=True)] = MediaReport.FULL
+    deep: Annotated[bool, arg("Read every packet: exact bit rates, duration and varying frame rates.")] = False
+
+
+class MStats(Operation, frozen=True, kw_only=True, tag="mstats"):
+    """Show quick statistics of a media file."""
+
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
+
+
+Width = Annotated[int, Meta(ge=16, le=7680)]
+Shots = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Thumbnail(Operation, frozen=True, kw_only=True, tag="thumbnail"):
+    """Take a picture out of a video."""
+
+    path: Annotated[str, arg("Video file, or audio with a cover.", positional=True, accepts=Accepts.SOURCE)]
+    timestamp: Annotated[
+        str | None,
+        arg(
+            "HH:MM:SS, or auto for a telling one (default: 5 seconds, later when that is black).",
+            positional=True,
+            accepts=Accepts.DURATION,
+        ),
+    ] = None
+    width: Annotated[Width | None, arg("Pixels across; never enlarged.")] = None
+    format: Annotated[PictureFormat | None, arg("Picture format.")] = None
+    shots: Annotated[Shots, arg("Several pictures, evenly spread.")] = 1
+    sheet: Annotated[str | None, arg("One contact sheet of COLUMNSxROWS pictures, such as 4x4.")] = None
+    sprite: Annotated[bool, arg("A seek-bar sprite with its WebVTT index.")] = False
+    exact: Annotated[bool, arg("Decode to the very frame instead of the nearest key frame.")] = False
+    output: Annotated[str | None, arg("Picture to write (default: beside the video).", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the picture exists.")] = Conflict.RENAME
+
+
+MediaOperation = MediaInfo | MStats | Thumbnail
+
+
+AnyOperation = Zip | Unzip | ZipInfo | ZipTest | MediaOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +423,31 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.archive.extract.replies:ziptest_reply",
             check="engines.archive.extract.checks:check_archive",
             examples=("ziptest archive.7z",),
+        ),
+        OperationSpec(
+            MediaInfo,
+            Kind.INFO,
+            run="engines.media.info:run",
+            reply="engines.media.info:reply",
+            check="engines.media.checks:check_info",
+            examples=("mediainfo /downloads/movie.mkv", "mediainfo video.mp4 brief"),
+        ),
+        OperationSpec(
+            MStats,
+            Kind.INFO,
+            run="engines.media.info:run",
+            reply="engines.media.info:reply",
+            check="engines.media.checks:check_info",
+            examples=("mstats video.mp4",),
+        ),
+        OperationSpec(
+            Thumbnail,
+            Kind.MEDIA,
+            run="engines.media.thumbnail:run",
+            reply="engines.media.replies:thumbnail_reply",
+            check="engines.media.checks:check_thumbnail",
+            writes=True,
+            examples=("thumbnail video.mp4", "thumbnail movie.mkv 00:00:30", "thumbnail movie.mkv --sheet 4x4"),
         ),
     )
 }

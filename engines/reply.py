@@ -15,6 +15,7 @@ ICONS: Final[dict[str, str]] = {
     "chart": "📊",
     "ratio": "📈",
     "time": "⏱️",
+    "clock": "⏱",
     "speed": "🚀",
     "signal": "📡",
     "video": "🎬",

@@ -24,6 +24,15 @@ def rate(per_second: float, unit: str = "bytes") -> str:
     return f"{per_second:.1f} {unit}/s"
 
 
+def bit_rate(per_second: float) -> str:
+    """Bits per second for people, decimal: 3_800_000 -> "3.8 Mbps", 320_000 -> "320 Kbps"."""
+    if per_second < 999.5:
+        return f"{per_second:.0f} bps"
+    if per_second < 999_500:
+        return f"{per_second / 1000:.0f} Kbps"
+    return f"{per_second / 1e6:.1f} Mbps"
+
+
 def amount(count: float, unit: str = "bytes") -> str:
     """A quantity in its unit: bytes as a size, seconds as a clock, anything else as a whole number."""
     if unit == "bytes":

@@ -1,0 +1,56 @@
+"""Cheap refusals of bad input before a task is made: stat calls and parsing only."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from engines.errors import TaskdeckError
+from engines.media.thumbnail import moment
+from engines.names import display
+from engines.operations import MediaInfo, MStats, Operation, Thumbnail
+from engines.paths import PathPolicy, unreadable
+from engines.settings import Settings
+
+
+def readable_file(path: str) -> os.stat_result:
+    """The status of a file that can be read.
+
+    Raises:
+        TaskdeckError: `path.missing`, `path.unreadable`, `path.kind`, `media.unreadable` for an empty one.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    name = display(os.path.basename(path))
+    if stat.S_ISDIR(status.st_mode):
+        raise TaskdeckError("path.kind", f"cannot read '{name}'", "it is a folder", "give a media file")
+    if not stat.S_ISREG(status.st_mode):
+        raise TaskdeckError("path.kind", f"cannot read '{name}'", "it is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise TaskdeckError("path.unreadable", f"cannot read '{name}'", "permission denied", "check its owner and mode")
+    if status.st_size == 0:
+        raise TaskdeckError("media.unreadable", f"cannot read '{name}'", "the file is empty")
+    return status
+
+
+def check_source(op: Operation, policy: PathPolicy, settings: Settings) -> None:
+    """A media file, or a folder of them."""
+    path = str(getattr(op, "path", ""))
+    if not os.path.isdir(path):
+        readable_file(path)
+
+
+def check_info(op: MediaInfo | MStats, policy: PathPolicy, settings: Settings) -> None:
+    """A file or a folder."""
+    check_source(op, policy, settings)
+
+
+def check_thumbnail(op: Thumbnail, policy: PathPolicy, settings: Settings) -> None:
+    """A file, a moment that can be read, one kind of output."""
+    readable_file(op.path)
+    if op.timestamp is not None and op.timestamp.strip().lower() != "auto":
+        moment(op.timestamp)
+    if op.shots > 1 and (op.sheet or op.sprite or op.timestamp):
+        raise TaskdeckError("usage", "cannot use --shots with a timestamp, --sheet or --sprite", "", "choose one")
