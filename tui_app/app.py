@@ -51,6 +51,7 @@ class DeckApp(App[int]):
         settings: The settings of this client.
         where: Name of the place attached to, for the header.
         places: Disks of the engine's machine; this machine's when None.
+        closing: Closes what `connect` opened, awaited when the user leaves.
         stop: Stops the daemon, None when that cannot be asked from here.
         detachable: Whether tasks go on when the application ends.
         clock: Seconds since the epoch.
@@ -76,6 +77,7 @@ class DeckApp(App[int]):
         where: str = "this machine",
         places: Places | None = None,
         stop: Callable[[], Awaitable[None]] | None = None,
+        closing: Callable[[], Awaitable[None]] | None = None,
         detachable: bool = True,
         clock: Callable[[], float] = time.time,
         driver_class: type[Driver] | None = None,
@@ -88,6 +90,7 @@ class DeckApp(App[int]):
         self.where = where
         self.places = places or LocalPlaces(PathPolicy.of(self.settings.roots))
         self.stop_engine = stop
+        self._closing_link = closing
         self.detachable = detachable
         self.clock = clock
         self.mirror = Mirror()
@@ -127,6 +130,8 @@ class DeckApp(App[int]):
                 self.say(error.message, severity="error")
                 return
         await self.link.close()
+        if self._closing_link is not None:
+            await self._closing_link()
         self.exit(0)
 
     def leave(self) -> None:
@@ -272,17 +277,20 @@ def run(
     mouse: bool = True,
     places: Places | None = None,
     stop: Callable[[], Awaitable[None]] | None = None,
+    closing: Callable[[], Awaitable[None]] | None = None,
     detachable: bool = True,
 ) -> int:
     """Run the TUI until the user leaves; returns the exit status.
 
     Args:
-        connect: Gives the task engine, awaited after the first frame and after every loss.
+        connect: Gives the task engine, awaited after the first frame and after every loss. Its watches must end
+            when the connection is lost (`TaskClient(reconnect=False)`): the TUI says so and comes back by itself.
         settings: Client settings (theme, keys, roots).
         where: What to call the place attached to.
         mouse: Whether to take the mouse.
         places: Disks of the engine's machine, None for this one's.
         stop: Stops the daemon; None hides the action.
+        closing: Closes what `connect` opened, awaited when the user leaves.
         detachable: Whether tasks go on afterwards (False for --solo).
 
     Raises:
@@ -290,7 +298,14 @@ def run(
     """
     _need_terminal()
     app = DeckApp(
-        connect, settings, where=where, places=places, stop=stop, detachable=detachable, driver_class=PatientDriver
+        connect,
+        settings,
+        where=where,
+        places=places,
+        stop=stop,
+        closing=closing,
+        detachable=detachable,
+        driver_class=PatientDriver,
     )
     status = app.run(mouse=mouse and settings.tui.mouse)
     farewell = app.farewell()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from engines.errors import TaskdeckError
-from engines.paths import PathPolicy, unreadable
+from engines.paths import PathPolicy, from_uri, unreadable
+
+if TYPE_CHECKING:
+    from tui_app.wire import FilesPage
 
 _LIMIT = 2000
 
@@ -77,6 +81,36 @@ def _scan(path: str) -> list[Entry]:
     except OSError as error:
         raise unreadable(path, error) from None
     return sorted(found, key=lambda entry: (not entry.folder, entry.name.casefold()))
+
+
+class RemotePlaces:
+    """The disks of the daemon's machine.
+
+    Args:
+        files: `TaskClient.files`: (path, base) to a page; an empty path lists the roots.
+        base: Folder relative paths start from; the first root when empty.
+    """
+
+    def __init__(self, files: Callable[..., Awaitable[FilesPage]], base: str = "") -> None:
+        self._files = files
+        self._base = base
+
+    def base(self) -> str:
+        """The folder relative paths start from."""
+        return self._base or "/"
+
+    async def roots(self) -> list[str]:
+        """The allowed folders."""
+        return list((await self._files("")).roots)
+
+    async def entries(self, folder: str) -> list[Entry]:
+        """What a folder holds."""
+        page = await self._files(folder, base=self.base())
+        return [
+            Entry(os.path.basename(from_uri(entry.uri)) if entry.uri else entry.name, entry.folder, entry.size,
+                  entry.modified)
+            for entry in page.entries
+        ]  # fmt: skip
 
 
 async def complete_path(places: Places, word: str, *, folders_only: bool = False) -> list[tuple[str, Entry]]:

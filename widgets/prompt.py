@@ -60,6 +60,7 @@ class PromptInput(Input):
     """The input itself: Tab takes a suggestion, the arrows choose one or walk the history."""
 
     BINDINGS: ClassVar = [
+        Binding("escape", "leave", "Close", show=False, priority=True, id="prompt.leave"),
         Binding("tab", "take", "Complete", show=False, priority=True, id="prompt.take", tooltip="Take the suggestion"),
         Binding("shift+tab", "choose(-1)", "Previous", show=False, priority=True, id="prompt.back"),
         Binding("up", "choose(-1)", "Previous", show=False, id="prompt.previous"),
@@ -67,6 +68,10 @@ class PromptInput(Input):
         Binding("ctrl+p", "walk(-1)", "Older line", show=False, priority=True, id="prompt.older"),
         Binding("ctrl+n", "walk(1)", "Newer line", show=False, priority=True, id="prompt.newer"),
     ]
+
+    def action_leave(self) -> None:
+        """Close the line."""
+        self._prompt.leave()
 
     def action_take(self) -> None:
         """Take the highlighted suggestion."""
@@ -238,6 +243,6 @@ class Prompt(Vertical):
         mode, line = self.mode, event.value
         self.post_message(self.Entered(mode, line))
 
-    def key_escape(self) -> None:
-        """Leave."""
+    def leave(self) -> None:
+        """Close without entering."""
         self.post_message(self.Left(self.mode))

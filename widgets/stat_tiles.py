@@ -31,10 +31,13 @@ class StatTile(Lines):
 class StatTiles(Horizontal):
     """Active tasks, total speed, downloads, uploads, and what was done and failed today."""
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.tiles = [StatTile(id=f"tile-{key}", classes="tile") for key, _ in TILES]
+
     def compose(self) -> ComposeResult:
         """One tile a number."""
-        for key, label in TILES:
-            tile = StatTile(id=f"tile-{key}", classes="tile")
+        for tile, (_, label) in zip(self.tiles, TILES, strict=True):
             tile.set(label, "-", "muted")
             yield tile
 
@@ -52,5 +55,5 @@ class StatTiles(Horizontal):
             "completed": (f"{stats.completed_today:,}", "completed" if stats.completed_today else "value"),
             "failed": (f"{stats.failed_today:,}", "failed" if stats.failed_today else "value"),
         }
-        for key, label in TILES:
-            self.query_one(f"#tile-{key}", StatTile).set(label, *values[key])
+        for tile, (key, label) in zip(self.tiles, TILES, strict=True):
+            tile.set(label, *values[key])

@@ -49,19 +49,27 @@ class TasksScreen(DeckScreen):
         self._detail_of: tuple[str, int] | None = None
         self._group = "none"
         self._filter_before = ""
+        # Held, not looked up: updates come twice a second, and until the very end of the application.
+        self.header = Header(id="header")
+        self.tiles = StatTiles(id="tiles")
+        self.system = (SystemPanel(id="system"), SystemPanel(id="side-system", tall=True))
+        self.list = TaskList(id="list")
+        self.detail = DetailPane(id="detail")
+        self.prompt = Prompt(id="prompt")
+        self.keys = KeyBar(id="footer")
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield Header(id="header")
-        yield StatTiles(id="tiles")
-        yield SystemPanel(id="system")
+        yield self.header
+        yield self.tiles
+        yield self.system[0]
         with Horizontal(id="body"):
-            yield TaskList(id="list")
+            yield self.list
             with Vertical(id="side"):
-                yield SystemPanel(id="side-system", tall=True)
-                yield DetailPane(id="detail")
-        yield Prompt(id="prompt")
-        yield KeyBar(id="footer")
+                yield self.system[1]
+                yield self.detail
+        yield self.prompt
+        yield self.keys
         yield Static("Taskdeck needs 40x10 cells.\nMake the window larger.", id="small", markup=False)
 
     def on_mount(self) -> None:
@@ -80,16 +88,6 @@ class TasksScreen(DeckScreen):
         self.set_interval(_DETAIL_PERIOD, self.refresh_detail)
 
     # -- parts ---------------------------------------------------------------------------
-    @property
-    def list(self) -> TaskList:
-        """The cards."""
-        return self.query_one("#list", TaskList)
-
-    @property
-    def prompt(self) -> Prompt:
-        """The line at the bottom."""
-        return self.query_one("#prompt", Prompt)
-
     @property
     def watch_now(self) -> Watch:
         """The window asked for."""
@@ -111,21 +109,20 @@ class TasksScreen(DeckScreen):
         elif changes.ids:
             tasks.changed(changes.ids)
         if changes.stats and mirror.stats is not None:
-            self.query_one(StatTiles).tell(mirror.stats)
-            for panel in self.query(SystemPanel):
+            self.tiles.tell(mirror.stats)
+            for panel in self.system:
                 panel.tell(mirror.stats.host)
         current = tasks.current
         if current is not None and current.id in changes.ids:
             self.tell_footer()
-            self.query_one(DetailPane).follow(current)
+            self.detail.follow(current)
             if self._detail_of != (current.id, current.rev) and (current.terminal or self._detail_of is None):
                 self.refresh_detail()
 
     def link_changed(self, state: LinkState) -> None:
         """The connection came up or was lost."""
-        for view in self.query(LineView):
-            if view.id not in ("header", "footer"):
-                view.set_stale(not state.up)
+        for view in (*self.system, *self.tiles.tiles, self.list, self.detail):
+            view.set_stale(not state.up)
         self._tell_empty()
         self.list.refresh()
         self.tell_header()
@@ -161,7 +158,7 @@ class TasksScreen(DeckScreen):
             notes.append(f"by {query.sort.value}{' reversed' if query.reverse else ''}")
         if self.deck.mirror.stats is not None:
             notes.append(plural(self.deck.mirror.window.total, "task"))
-        self.query_one(Header).tell(self.deck.where, alert=alert, notes=tuple(notes))
+        self.header.tell(self.deck.where, alert=alert, notes=tuple(notes))
 
     def on_resize(self) -> None:
         """The header is cut to the width."""
@@ -186,7 +183,7 @@ class TasksScreen(DeckScreen):
             off = spec.verb is not None and (current is None or spec.enabled(current) is not None)
             if not off:
                 hints.append(Hint(first_key(spec.id, keymap), spec.label, spec.id))
-        self.query_one(KeyBar).tell(tuple(hints))
+        self.keys.tell(tuple(hints))
 
     def _card_hints(self, view: TaskView) -> tuple[tuple[str, str, str], ...]:
         keymap = self.deck.settings.tui.keymap
@@ -229,7 +226,7 @@ class TasksScreen(DeckScreen):
     # -- details ---------------------------------------------------------------------------
     def refresh_detail(self) -> None:
         """Fetch the details of the task under the cursor when they are in sight and may have changed."""
-        pane = self.query_one(DetailPane)
+        pane = self.detail
         if not pane.is_on_screen or not pane.size.height:
             return
         current = self.list.current
@@ -249,7 +246,7 @@ class TasksScreen(DeckScreen):
         current = self.list.current
         if current is not None and current.id == task_id:
             self._detail_of = (task_id, max(detail.view.rev, current.rev))
-            self.query_one(DetailPane).tell(detail)
+            self.detail.tell(detail)
 
     # -- prompt ------------------------------------------------------------------------------
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -417,7 +414,7 @@ class TasksScreen(DeckScreen):
         self._move(-self.list.page)
 
     def _move(self, places: int) -> None:
-        pane = self.query_one(DetailPane)
+        pane = self.detail
         if pane.has_focus:
             rows = places if abs(places) == 1 else (pane.size.height - 1) * (1 if places > 0 else -1)
             pane.scroll_relative(y=rows, animate=False)
@@ -425,14 +422,14 @@ class TasksScreen(DeckScreen):
             self.list.move(places)
 
     def _do_list_top(self) -> None:
-        pane = self.query_one(DetailPane)
+        pane = self.detail
         if pane.has_focus:
             pane.scroll_home(animate=False)
         else:
             self.list.move_to(0)
 
     def _do_list_bottom(self) -> None:
-        pane = self.query_one(DetailPane)
+        pane = self.detail
         if pane.has_focus:
             pane.scroll_end(animate=False)
         else:
@@ -515,15 +512,15 @@ class TasksScreen(DeckScreen):
         else:
             showing = not self.has_class("-details")
             self.set_class(showing, "-details")
-            self.set_focus(self.query_one(DetailPane) if showing else self.list)
+            self.set_focus(self.detail if showing else self.list)
         if showing:
             self._detail_of = None
             self.call_after_refresh(self.refresh_detail)
-        elif self.query_one(DetailPane).has_focus:
+        elif self.detail.has_focus:
             self.set_focus(self.list)
 
     def _do_view_next_pane(self) -> None:
-        pane = self.query_one(DetailPane)
+        pane = self.detail
         if pane.has_focus or not pane.is_on_screen:
             self.set_focus(self.list)
         else:

@@ -1,0 +1,119 @@
+"""Attaching, losing the engine, coming back; windows and what is painted of an update."""
+
+from __future__ import annotations
+
+from textual.geometry import Region
+
+from engines.errors import TaskdeckError
+from engines.model import TaskState
+from tests.support.fake_tasks import FakeTasks, make_view, seeded
+from tests.tui.conftest import deck
+from tui_app.app import DeckApp
+
+
+async def test_the_first_picture_does_not_wait_for_the_engine() -> None:
+    tasks = FakeTasks()
+    tasks.refuse = TaskdeckError("daemon.absent", "no daemon answers")
+    app = DeckApp(tasks.connect, reconnect_delay=0.01)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        text = "\n".join("".join(s.text for s in line) for line in app.screen._compositor.render_strips())
+        assert "Connecting" in text
+
+
+async def test_a_lost_engine_is_named_and_the_last_picture_stays_dimmed() -> None:
+    async with deck() as d:
+        d.tasks.lose("the daemon was stopped")
+        await d.until(lambda: not d.app.link.state.up)
+        await d.settle()
+        text = d.text()
+        assert "connection lost: the daemon was stopped" in text
+        assert "movies" in text and d.screen.list.stale
+
+
+async def test_it_comes_back_by_itself_with_what_happened_meanwhile() -> None:
+    async with deck() as d:
+        d.tasks.lose()
+        await d.until(lambda: not d.app.link.state.up)
+        del d.tasks.views["run2"]
+        d.tasks.put(make_view("new1", title="made meanwhile"))
+        d.tasks.restore()
+        await d.until(lambda: d.app.link.state.up)
+        await d.until(lambda: "made meanwhile" in d.text())
+        assert "pictures" not in d.text()
+        assert not d.screen.list.stale and "connection lost" not in d.text()
+
+
+async def test_an_action_without_engine_is_refused_with_a_reason() -> None:
+    async with deck() as d:
+        d.tasks.lose("the daemon was stopped")
+        await d.until(lambda: not d.app.link.state.up)
+        await d.press("p")
+        assert any("cannot reach the task engine" in text for text in d.toasts())
+
+
+async def test_only_the_window_in_sight_is_subscribed() -> None:
+    async with deck(seeded(1000), size=(80, 24)) as d:
+        window = d.app.mirror.window
+        assert window.total == 1000 and len(window.ids) <= 60
+        await d.press("G")
+        await d.until(lambda: window.covers(995, 1000))
+        current = d.screen.list.current
+        assert current is not None and d.screen.list.cursor == 999
+        assert len(window.ids) <= 60 and len(window.views) <= 61
+
+
+async def test_marks_survive_scrolling_out_of_the_window() -> None:
+    async with deck(seeded(500), size=(80, 24)) as d:
+        await d.press("space", "G")
+        await d.until(lambda: d.app.mirror.window.covers(495, 500))
+        assert list(d.screen.list.marks) == ["t000"]
+        await d.press("p")
+        assert d.asked("control")[-1][1] == ("t000",)
+
+
+async def test_progress_repaints_only_the_cells_that_changed() -> None:
+    async with deck() as d:
+        seen: list[Region] = []
+        tasks = d.screen.list
+        original = tasks.refresh
+
+        def spy(*regions: Region, **options: bool) -> object:
+            seen.extend(regions)
+            return original(*regions, **options)
+
+        tasks.refresh = spy  # type: ignore[method-assign,assignment]
+        d.tasks.change("run2", done=2_000_000_000)
+        await d.until(lambda: bool(seen))
+        assert all(region.height == 1 and 3 <= region.y <= 5 for region in seen), seen
+        seen.clear()
+        d.tasks.change("run2", done=2_000_000_001)
+        await d.settle()
+        assert seen == [], "a change nobody can see paints nothing"
+
+
+async def test_finished_and_failed_tasks_are_told_in_toasts() -> None:
+    async with deck() as d:
+        d.tasks.change("run1", state=TaskState.COMPLETED)
+        await d.until(lambda: any("movies: done" in text for text in d.toasts()))
+        d.tasks.change("run2", state=TaskState.FAILED)
+        await d.until(lambda: any("pictures failed" in text for text in d.toasts()))
+
+
+async def test_many_ends_at_once_are_one_toast_more() -> None:
+    async with deck(seeded(60)) as d:
+        for view in list(d.tasks.views.values()):
+            if view.state is TaskState.RUNNING:
+                d.tasks.put(make_view(view.id, title=view.title, state=TaskState.COMPLETED))
+        d.tasks.wake()
+        await d.until(lambda: any("more tasks ended" in text for text in d.toasts()))
+        assert len(d.toasts()) <= 4
+
+
+async def test_names_are_text_never_markup() -> None:
+    async with deck([make_view("t1", title="[@click=app.quit]evil[/] [b]")]) as d:
+        assert "[@click=app.quit]evil[/] [b]" in d.text()
+        d.tasks.change("t1", state=TaskState.COMPLETED)
+        await d.until(lambda: any("[@click=app.quit]evil" in text for text in d.toasts()))
+        await d.press("d")
+        assert "[@click=app.quit]evil" in d.text()
