@@ -22,7 +22,9 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
         TaskdeckError: What the job says; `usage` for options that need a queue.
     """
     if options != _NOT_HERE:
-        raise TaskdeckError("usage", "cannot queue with --foreground", "--after, --at, --paused, --priority and --key need the daemon")
+        raise TaskdeckError(
+            "usage", "cannot queue with --foreground", "--after, --at, --paused, --priority and --key need the daemon"
+        )
     spec = operations.spec_of(str(body["op"]))
     title = operations.title(operations.parse(body))
     meter, started = Meter(), time.time()
@@ -32,8 +34,8 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
         now = time.monotonic()
         window.append((now, progress.done))
         del window[:-50]
-        (first, before), span = window[0], now - window[0][0]
-        speed = max(0.0, (progress.done - before) / span) if span > 0.2 else 0.0
+        since, before = window[0]
+        speed = max(0.0, (progress.done - before) / (now - since)) if now - since > 0.2 else 0.0
         left = (progress.total - progress.done) / speed if progress.total and speed else None
         meter.show(
             TaskView(

@@ -18,7 +18,7 @@ from tui_app.cli import secret
 from tui_app.cli.context import Context
 from tui_app.cli.moments import moment
 from tui_app.cli.output import err, out, out_json
-from tui_app.cli.waiting import Detached, detached, finish, wait_for
+from tui_app.cli.waiting import DetachedError, detached, finish, wait_for
 from tui_app.wire import CreateRequest
 
 
@@ -100,7 +100,7 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
         err(f"taskdeck: task {view.id} starts from the beginning after a crash or reboot")
     try:
         view = wait_for(client, view)
-    except Detached:
+    except DetachedError:
         return detached(view.id)
     return finish(client, view, json=arguments.json)
 

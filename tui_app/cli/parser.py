@@ -47,7 +47,7 @@ def program_parser() -> Parser:
     parser = Parser(
         prog="taskdeck",
         usage="taskdeck [OPTIONS] [COMMAND ...]",
-        description="Archive, media and file tasks that outlive your session.\nWithout a command: the terminal interface.",
+        description="Archive, media and file tasks that outlive your session.\nAlone: the terminal interface.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -44,7 +44,7 @@ class Command:
 
     def load(self) -> Module:
         """The module behind it."""
-        module: Module = importlib.import_module(self.module)  # type: ignore[assignment]
+        module: Module = importlib.import_module(self.module)
         return module
 
 

@@ -17,9 +17,7 @@ from tui_app.cli.output import err
 _LIMIT: Final = 4096
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, field: Field | None = None, taken: set[str] | None = None
-) -> None:
+def add_arguments(parser: argparse.ArgumentParser, field: Field | None = None, taken: set[str] | None = None) -> None:
     """Declare the ways to give a secret.
 
     Args:

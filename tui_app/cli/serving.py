@@ -125,7 +125,9 @@ def _web(context: Context, arguments: argparse.Namespace) -> int:
             LocalClient(context.locations).post("/api/v1/reload", dict[str, bool], {})
         return Exit.OK
     if not answers(context.locations):
-        raise TaskdeckError("daemon.absent", "cannot tell the address", "no daemon is running", "run `taskdeck serve --web`")
+        raise TaskdeckError(
+            "daemon.absent", "cannot tell the address", "no daemon is running", "run `taskdeck serve --web`"
+        )
     url = LocalClient(context.locations).get("/api/v1/hello", dict[str, object]).get("url", "")
     if not url:
         raise TaskdeckError(
@@ -133,5 +135,3 @@ def _web(context: Context, arguments: argparse.Namespace) -> int:
         )
     out(f"{url}/dashboard")
     return Exit.OK
-
-

@@ -7,6 +7,7 @@ import platform
 import sys
 
 from engines.errors import Exit, TaskdeckError
+from engines.settings import GUIDE_NAMES
 from tui_app import config as settings_config
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, out, out_json
@@ -22,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
             help="show (default), get KEY, set KEY VALUE, path, or sample (a commented settings file)",
         )  # fmt: skip
         parser.add_argument("key", nargs="?", metavar="KEY", help="such as web.port")
-        parser.add_argument("value", nargs="?", metavar="VALUE", help="lists: items separated by commas, roots by colons")
+        parser.add_argument(
+            "value", nargs="?", metavar="VALUE", help="lists: items separated by commas, roots by colons"
+        )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -101,14 +104,16 @@ def _set(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.key is None or arguments.value is None:
         raise TaskdeckError("usage", "cannot set nothing", "", "write `taskdeck config set KEY VALUE`")
     config = settings_config.set_option(context.locations.config, arguments.key, arguments.value)
-    key = settings_config.GUIDE_NAMES.get(arguments.key, arguments.key)
+    key = GUIDE_NAMES.get(arguments.key, arguments.key)
     shown = literal(settings_config.shown(config, settings_config.options()[key]))
     source = config.sources[key]
     if source.origin is not settings_config.Origin.FILE:
         err(f"taskdeck: warning: {source} stands above the file and keeps its value")
     reloaded = _reload(context)
     if arguments.json:
-        out_json({"key": key, "value": settings_config.shown(config, settings_config.options()[key]), "reloaded": reloaded})
+        out_json(
+            {"key": key, "value": settings_config.shown(config, settings_config.options()[key]), "reloaded": reloaded}
+        )
     else:
         out(f"{key} = {shown}")
     return Exit.OK
@@ -147,7 +152,9 @@ def _version(context: Context, *, json: bool) -> int:
     if answers(context.locations):
         daemon = LocalClient(context.locations).hello()
     if json:
-        out_json({"version": program_version(), "protocol": PROTOCOL, "python": platform.python_version(), "daemon": daemon})
+        out_json(
+            {"version": program_version(), "protocol": PROTOCOL, "python": platform.python_version(), "daemon": daemon}
+        )
         return Exit.OK
     out(f"taskdeck {program_version()} (protocol {PROTOCOL}, Python {platform.python_version()}, {sys.platform})")
     if daemon is None:

@@ -15,7 +15,7 @@ from engines.text import elapsed, percent, plural, rate, size
 from tui_app import wire
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, fit, is_fancy, out, out_json, show_error, task_line
-from tui_app.cli.waiting import Detached, detached, exit_status, wait_for
+from tui_app.cli.waiting import DetachedError, detached, exit_status, wait_for
 from tui_app.local import LocalClient, task_path, with_query
 
 _DEFAULT_LIMIT: Final = 20
@@ -25,7 +25,9 @@ _PERIOD: Final = 1.0
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Parameters of the commands of this module."""
     if name in ("status", "history"):
-        parser.add_argument("filter", nargs="*", metavar="FILTER", help="such as `status:failed kind:zip since:1d name`")
+        parser.add_argument(
+            "filter", nargs="*", metavar="FILTER", help="such as `status:failed kind:zip since:1d name`"
+        )
         parser.add_argument("--limit", "-n", type=int, default=_DEFAULT_LIMIT, metavar="N", help="tasks to show")
         parser.add_argument("--sort", choices=[sort.value for sort in Sort], default=None, help="order of the list")
         parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -105,7 +107,10 @@ def _print_status(client: LocalClient, path: str, arguments: argparse.Namespace)
 def _headline(stats: Stats) -> str:
     counts = stats.counts
     parts = [f"{stats.active_tasks} active", f"{counts.get('queued', 0) + counts.get('waiting', 0)} waiting"]
-    parts += [f"{counts.get('paused', 0)} paused", f"today {stats.completed_today} completed, {stats.failed_today} failed"]
+    parts += [
+        f"{counts.get('paused', 0)} paused",
+        f"today {stats.completed_today} completed, {stats.failed_today} failed",
+    ]
     if stats.total_speed:
         parts.append(rate(stats.total_speed))
     host = stats.host
@@ -185,7 +190,7 @@ def _wait(context: Context, arguments: argparse.Namespace) -> int:
         if not view.terminal:
             try:
                 view = wait_for(client, view, quiet=arguments.quiet)
-            except Detached:
+            except DetachedError:
                 return detached(view.id)
         views.append(view)
         status = status or exit_status(view)

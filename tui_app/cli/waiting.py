@@ -19,7 +19,7 @@ _BACK_WITHIN: Final = 15.0
 """Seconds a waiting command gives a daemon that went away to come back."""
 
 
-class Detached(Exception):
+class DetachedError(Exception):
     """The user left; the task goes on."""
 
 
@@ -27,7 +27,7 @@ def wait_for(client: LocalClient, view: TaskView, *, quiet: bool = False) -> Tas
     """Follow a task until it has ended.
 
     Raises:
-        Detached: The user chose to leave.
+        DetachedError: The user chose to leave.
         TaskdeckError: `daemon.absent` when the daemon went away for good; `password.needed`.
     """
     meter = None if quiet else Meter()
@@ -106,7 +106,7 @@ def _ask(client: LocalClient, view: TaskView) -> None:
     if answer == "c":
         client.post(task_path(view.id, "/control"), TaskView, wire.ControlRequest(Action.CANCEL))
         return
-    raise Detached
+    raise DetachedError
 
 
 def finish(client: LocalClient, view: TaskView, *, json: bool) -> int:
