@@ -322,6 +322,27 @@ class Thumbnail(Operation, frozen=True, kw_only=True, tag="thumbnail"):
 MediaOperation = MediaInfo | MStats | Thumbnail
 
 
+class Send(Operation, frozen=True, kw_only=True, tag="send"):
+    """Send a file to a Telegram chat."""
+
+    path: Annotated[str, arg("File to send.", positional=True, accepts=Accepts.SOURCE)]
+    chat: Annotated[
+        int | None, arg("Chat id of an allowed user or group (default: the first allowed user).", positional=True)
+    ] = None
+    caption: Annotated[str, arg("Text under the file.")] = ""
+
+
+class Receive(Operation, frozen=True, kw_only=True, tag="receive"):
+    """Save a file that was sent to the Telegram bot."""
+
+    name: Annotated[str, arg("Name to save it under (default: its own).")] = ""
+    chat: Annotated[int, arg("Chat id.", positional=True)]
+    message: Annotated[int, arg("Id of the message that holds the file.", positional=True)]
+    destination: Annotated[
+        str | None, arg("Folder to save it in (default: the inbox).", positional=True, accepts=Accepts.FOLDER)
+    ] = None
+
+
 AnyOperation = Zip | Unzip | ZipInfo | ZipTest | MediaOperation
 
 
@@ -448,6 +469,27 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             check="engines.media.checks:check_thumbnail",
             writes=True,
             examples=("thumbnail video.mp4", "thumbnail movie.mkv 00:00:30", "thumbnail movie.mkv --sheet 4x4"),
+        ),
+        OperationSpec(
+            Send,
+            Kind.UPLOAD,
+            run="",
+            reply="engines.transfer.chat:send_reply",
+            check="engines.transfer.chat:check_send",
+            resumable=True,
+            hosted=True,
+            examples=("send /downloads/movies.zip", "send /downloads/movies.zip -1001234567890"),
+        ),
+        OperationSpec(
+            Receive,
+            Kind.DOWNLOAD,
+            run="",
+            reply="engines.transfer.chat:receive_reply",
+            check="engines.transfer.chat:check_receive",
+            resumable=True,
+            writes=True,
+            hosted=True,
+            examples=("receive 12345678 42 /downloads",),
         ),
     )
 }

@@ -116,6 +116,11 @@ class TelegramSettings(msgspec.Struct, frozen=True, kw_only=True):
     notify: Annotated[str, _doc("Which endings are told: all, own, failed or none.")] = "own"
     quiet: Annotated[str, _doc('Hours without sound, such as "22:00-07:00", in local time.')] = ""
 
+    @property
+    def enabled(self) -> bool:
+        """Whether the bot runs: credentials and somebody who may use it."""
+        return bool(self.api_id and self.api_hash and self.bot_token and (self.allowed_users or self.users))
+
 
 class TuiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The terminal interface."""

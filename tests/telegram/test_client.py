@@ -41,7 +41,7 @@ async def test_client_logs_in_and_exchanges_messages(telegram: TelegramServer, t
         assert client.username == telegram.bot_username
         ann.say("/zip a")
         await ann.sees(lambda: True)
-        message = await client.send_text(ann.id, "<b>hi</b> &lt;x&gt;", buttons=((Button("Go", "p:1"),),))
+        message = await client.send_text(ann.id, "<b>hi</b> &lt;x&gt;", random_id=7, buttons=((Button("Go", "p:1"),),))
         seen = await ann.receives(lambda m: m.id == message)
         assert seen.text == "hi <x>"
         assert seen.buttons == [["Go"]]

@@ -68,7 +68,7 @@ class Member:
 
     def require_operation(self, spec: OperationSpec) -> None:
         """Raise `access.denied` unless the member may start this operation."""
-        if spec.kind is not Kind.INFO:
+        if spec.writes or spec.kind in (Kind.UPLOAD, Kind.DOWNLOAD):
             self.require(Role.CONTROL, spec.name)
 
     def require_task(self, view: TaskView, action: Action) -> None:

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT: Final = 20.0
 """Seconds one call may take; the library itself gives up an answer after 15."""
+
+LATE: Final = 30.0
+"""Seconds after which a message that is only now delivered shows that updates had stopped."""
 
 _SESSION: Final = "taskdeck"
 _REFUSED: Final = ("ACCESS_TOKEN_", "API_ID_", "BOT_TOKEN_", "USER_DEACTIVATED")
@@ -104,6 +108,9 @@ class TelegramClient:
         self._media: Any = None
         self._media_lock = asyncio.Lock()
         self.username = ""
+        self.heard = 0
+        """Messages and presses that came so far."""
+        self._oldest = 0.0
 
     # life cycle ----------------------------------------------------------------------------------------------
 
@@ -167,8 +174,13 @@ class TelegramClient:
             await asyncio.wait_for(self._client.invoke(raw.functions.updates.GetState()), CALL_TIMEOUT)
         await self.recover()
 
+    def heard_late(self, *, since: int) -> bool:
+        """Whether messages came since a count that were old already: a sign that updates had stopped coming."""
+        return self.heard > since and time.time() - self._oldest > LATE
+
     async def recover(self) -> None:
         """Have messages delivered that came while nobody listened, where the library can."""
+        self._oldest = time.time()
         if hasattr(self._client, "recover_gaps"):
             try:
                 await asyncio.wait_for(self._client.recover_gaps(), CALL_TIMEOUT)
@@ -184,13 +196,17 @@ class TelegramClient:
 
     async def _message(self, _: Any, message: Any) -> None:
         if not message.outgoing:
-            await self._on_message(_incoming(message))
+            incoming = _incoming(message)
+            self.heard += 1
+            self._oldest = min(self._oldest, incoming.date)
+            await self._on_message(incoming)
 
     async def _press(self, _: Any, query: Any) -> None:
         if query.message is None or query.data is None:
             return
         data = query.data if isinstance(query.data, str) else query.data.decode("utf-8", "replace")
         chat = query.message.chat
+        self.heard += 1
         await self._on_press(
             Press(str(query.id), chat.id, chat.type.name == "PRIVATE", query.from_user.id, query.message.id, data)
         )
@@ -198,18 +214,34 @@ class TelegramClient:
     # outgoing ------------------------------------------------------------------------------------------------
 
     async def send_text(
-        self, chat: int, html: str, *, buttons: Buttons = (), reply_to: int | None = None, silent: bool = False
+        self,
+        chat: int,
+        html: str,
+        *,
+        random_id: int,
+        buttons: Buttons = (),
+        reply_to: int | None = None,
+        silent: bool = False,
     ) -> int:
-        message = await self._call(
-            self._messages().send_message,
-            chat_id=chat,
-            text=html,
-            reply_markup=self._markup(buttons),
-            disable_notification=silent,
-            **self._reply(reply_to),
-            **self._no_preview(),
-        )
-        return int(message.id)
+        self._raw()
+        with _translated():
+            peer = await self._client.resolve_peer(chat)
+            parsed = await self._client.parser.parse(html, self._library.enums.ParseMode.HTML)
+            markup = self._markup(buttons)
+            request = self._library.raw.functions.messages.SendMessage(
+                peer=peer,
+                message=parsed["message"],
+                entities=parsed["entities"] or None,
+                random_id=random_id,
+                no_webpage=True,
+                silent=silent or None,
+                reply_markup=await markup.write(self._client) if markup else None,
+                **self._raw_reply(reply_to),
+            )
+        sent = await self._send(self._client.session, request)
+        if hasattr(sent, "id"):  # UpdateShortSentMessage
+            return int(sent.id)
+        return next((int(u.id) for u in sent.updates if getattr(u, "random_id", None) == random_id), 0)
 
     async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
         await self._call(
@@ -252,14 +284,6 @@ class TelegramClient:
         return types.InlineKeyboardMarkup(
             [[types.InlineKeyboardButton(text=b.text, callback_data=b.data) for b in row] for row in buttons]
         )
-
-    def _reply(self, reply_to: int | None) -> dict[str, Any]:
-        if reply_to is None:
-            return {}
-        types = self._library.types
-        if hasattr(types, "ReplyParameters"):
-            return {"reply_parameters": types.ReplyParameters(message_id=reply_to)}
-        return {"reply_to_message_id": reply_to}
 
     def _no_preview(self) -> dict[str, Any]:
         types = self._library.types

@@ -130,9 +130,16 @@ class Gateway(Protocol):
     """What the chat face asks of Telegram. Every method may raise a `GatewayError`."""
 
     async def send_text(
-        self, chat: int, html: str, *, buttons: Buttons = (), reply_to: int | None = None, silent: bool = False
+        self,
+        chat: int,
+        html: str,
+        *,
+        random_id: int,
+        buttons: Buttons = (),
+        reply_to: int | None = None,
+        silent: bool = False,
     ) -> int:
-        """Send a message; returns its id."""
+        """Send a message; returns its id. The same `random_id` twice raises `Duplicate`: a repeat is harmless."""
 
     async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
         """Replace the text and buttons of a message."""

@@ -1,0 +1,1 @@
+"""Moving files to and from other places."""

@@ -1,1 +1,0 @@
-"""The command line: one sub-command an operation, and the commands about tasks and the daemon itself."""

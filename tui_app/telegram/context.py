@@ -1,0 +1,60 @@
+"""What every part of the chat face works with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engines.settings import TelegramSettings
+from engines.tasks.api import Tasks
+from tui_app.telegram import notices
+from tui_app.telegram.access import Access, Member
+from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL, ChatEditor
+from tui_app.telegram.gateway import Gateway
+from tui_app.telegram.ledger import Ledger
+
+
+@dataclass(eq=False)
+class Context:
+    """The chat face's shared parts; lives as long as the service, over all connections."""
+
+    tasks: Tasks
+    gateway: Gateway
+    access: Access
+    ledger: Ledger
+    settings: TelegramSettings
+    now: Callable[[], float] = time.time
+    editors: dict[int, ChatEditor] = field(default_factory=dict)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Secrets of operations that follow a task, by its id: in memory only."""
+
+    def editor(self, chat: int) -> ChatEditor:
+        """The writer of a chat."""
+        if chat not in self.editors:
+            self.editors[chat] = ChatEditor(
+                self.gateway,
+                chat,
+                interval=PRIVATE_INTERVAL if chat > 0 else GROUP_INTERVAL,
+                board=self.ledger.board(chat),
+                on_board=lambda message: self.ledger.set_board(chat, message),
+            )
+        return self.editors[chat]
+
+    def level(self, member: Member) -> notices.Level:
+        """Which endings a member hears of."""
+        user = self.settings.users.get(str(member.id))
+        chosen = self.ledger.wishes(member.id).notify or (user.notify if user else "") or self.settings.notify
+        return notices.parse_level(chosen)
+
+    def quiet(self, user: int) -> bool:
+        """Whether messages to a user come without sound now."""
+        entry = self.settings.users.get(str(user))
+        chosen = self.ledger.wishes(user).quiet or (entry.quiet if entry else "") or self.settings.quiet
+        return notices.is_quiet(notices.parse_quiet(chosen), self.now())
+
+    async def close(self, grace: float) -> None:
+        """Let every chat's writer finish, all at once."""
+        editors, self.editors = self.editors, {}
+        await asyncio.gather(*(editor.close(grace) for editor in editors.values()))

@@ -1,0 +1,310 @@
+"""Everything the bot writes into one chat, paced: one request in flight, the latest state wins, floods back off.
+
+Order: answers to commands at once; endings of tasks next, as new messages; edits of the status board last. Endings
+and edits keep an interval, which doubles on a flood wait and shrinks back by a tenth with every success. Telegram
+allows about 20 messages or edits a minute in a group and counts them in a sliding window; the intervals stay a
+little above a twentieth of a minute so that jitter on the way cannot push a 21st into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tui_app.telegram.gateway import (
+    TEXT_LIMIT,
+    Buttons,
+    Duplicate,
+    Flood,
+    Gateway,
+    GatewayError,
+    Gone,
+    NotModified,
+    Unreachable,
+    utf16,
+)
+
+log = logging.getLogger(__name__)
+
+PRIVATE_INTERVAL: Final = 3.1
+GROUP_INTERVAL: Final = 4.1
+_CEILING: Final = 60.0
+_AFTER_ANSWER: Final = 1.0
+_PATIENCE: Final = 900.0
+"""Seconds a message is kept while Telegram cannot be reached."""
+
+_RETRY_DELAY: Final = 1.0
+_MERGE_FROM: Final = 2
+
+
+def new_random_id() -> int:
+    """An id that makes a repeated sending of the same message harmless."""
+    return int.from_bytes(secrets.token_bytes(8), "little", signed=True)
+
+
+@dataclass(eq=False)
+class Post:
+    """A new message. `sent` becomes its id, or None when Telegram refused it for good."""
+
+    html: str
+    buttons: Buttons = ()
+    reply_to: int | None = None
+    silent: bool = False
+    random_id: int = field(default_factory=new_random_id)
+    born: float = field(default_factory=time.monotonic)
+    sent: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self, message: int | None) -> None:
+        """Tell whoever waits."""
+        if not self.sent.done():
+            self.sent.set_result(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the status message should say."""
+
+    html: str
+    buttons: Buttons = ()
+
+
+class ChatEditor:
+    """The one writer of a chat.
+
+    Args:
+        gateway: Telegram.
+        chat: Chat id.
+        interval: Seconds between automatic messages and edits.
+        board: Id of the status message of an earlier run.
+        on_board: Told whenever the status message becomes another one.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        chat: int,
+        *,
+        interval: float = PRIVATE_INTERVAL,
+        board: int | None = None,
+        on_board: Callable[[int | None], None] = lambda _: None,
+    ) -> None:
+        self._gateway = gateway
+        self._chat = chat
+        self._base = self.interval = interval
+        self.board = board
+        self._on_board = on_board
+        self._answers: deque[Post] = deque()
+        self._endings: deque[Post] = deque()
+        self._stale: list[int] = []
+        self._shown: Board | None = None
+        self._wanted: Board | None = None
+        self._placing: Post | None = None
+        self._not_before = 0.0
+        self._flood_until = 0.0
+        self._placed_at = -1e9
+        self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._hurry = False
+        self.edits = self.floods = 0
+        self._task = asyncio.create_task(self._run(), name=f"telegram chat {chat}")
+
+    # what others ask -----------------------------------------------------------------------------------------
+
+    def say(self, post: Post) -> Post:
+        """Answer somebody: sent as soon as Telegram allows."""
+        self._answers.append(post)
+        self._wake.set()
+        return post
+
+    def announce(self, post: Post) -> Post:
+        """Tell of an ending: paced, and joined with others that wait."""
+        self._endings.append(post)
+        self._wake.set()
+        return post
+
+    def show(self, board: Board) -> None:
+        """Bring the status message up to date, if there is one; the latest call wins."""
+        self._wanted = board
+        self._wake.set()
+
+    def place(self, board: Board, *, reply_to: int | None = None, silent: bool = False) -> Post:
+        """Put the status message at the bottom of the chat, as a new one that replaces the old."""
+        self._wanted = board
+        post = Post(board.html, board.buttons, reply_to, silent)
+        if self._placing is not None:
+            self._placing.settle(None)
+        self._placing = post
+        self._wake.set()
+        return post
+
+    @property
+    def may_place(self) -> bool:
+        """Whether a new status message would not follow the last one too closely."""
+        return asyncio.get_running_loop().time() - self._placed_at >= self.interval
+
+    @property
+    def flooded(self) -> float:
+        """Seconds Telegram still wants us to be silent."""
+        return max(0.0, self._flood_until - asyncio.get_running_loop().time())
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything asked for has been written."""
+        return not self._answers and not self._endings and self._placing is None and not self._dirty()
+
+    async def close(self, grace: float = 3.0) -> None:
+        """Write what is still wanted without keeping intervals, for at most so many seconds, and end."""
+        self._hurry = True
+        self._wake.set()
+        if not self.idle:
+            self._drained.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), grace)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for post in (*self._answers, *self._endings, *([self._placing] if self._placing else [])):
+            post.settle(None)
+
+    # the loop ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            delay = await self._step()
+            if self.idle:
+                self._drained.set()
+            if delay == 0:
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+
+    async def _step(self) -> float | None:
+        """Do the most urgent thing; returns the seconds until the next, None to wait for a wish."""
+        now = asyncio.get_running_loop().time()
+        if now < self._flood_until:
+            return self._flood_until - now
+        try:
+            if self._placing is not None:
+                await self._place(self._placing)
+            elif self._answers:
+                await self._send(self._answers)
+                self._hold(_AFTER_ANSWER)
+            elif self.idle and not self._stale:
+                return None
+            elif now < self._not_before and not self._hurry:
+                return self._not_before - now
+            elif self._endings:
+                self._merge()
+                await self._send(self._endings)
+                self._hold(self.interval)
+            elif self._stale:
+                await self._gateway.delete(self._chat, [self._stale.pop()])
+            else:
+                await self._edit()
+                self._hold(self.interval)
+        except Flood as flood:
+            self.floods += 1
+            self.interval = min(_CEILING, self.interval * 2)
+            self._flood_until = asyncio.get_running_loop().time() + flood.seconds + 0.5
+        except Unreachable:
+            await asyncio.sleep(_RETRY_DELAY)
+        except GatewayError as error:
+            log.warning("chat %s: %s", self._chat, error.code)
+        else:
+            self.interval = max(self._base, self.interval * 0.9)
+        return 0
+
+    def _hold(self, seconds: float) -> None:
+        self._not_before = max(self._not_before, asyncio.get_running_loop().time() + seconds)
+
+    def _dirty(self) -> bool:
+        return self.board is not None and self._wanted is not None and self._wanted != self._shown
+
+    async def _send(self, queue: deque[Post]) -> None:
+        """Send the first post of a queue; it stays there when a later try may succeed."""
+        post = queue[0]
+        try:
+            message = await self._write(post)
+        except (Flood, Unreachable):
+            if time.monotonic() - post.born > _PATIENCE:
+                queue.popleft().settle(None)
+            raise
+        except GatewayError:
+            queue.popleft().settle(None)
+            raise
+        queue.popleft()
+        post.settle(message)
+
+    async def _write(self, post: Post) -> int | None:
+        try:
+            return await self._gateway.send_text(
+                self._chat,
+                post.html,
+                random_id=post.random_id,
+                buttons=post.buttons,
+                reply_to=post.reply_to,
+                silent=post.silent,
+            )
+        except Duplicate:
+            return None  # an earlier try got through, only its answer was lost
+
+    def _merge(self) -> None:
+        """Join waiting endings into one message as far as they fit: many tasks may end in one interval."""
+        if len(self._endings) < _MERGE_FROM:
+            return
+        first = self._endings.popleft()
+        joined = [first]
+        while self._endings:
+            html = f"{joined[0].html}\n\n{self._endings[0].html}"
+            if utf16(html) > TEXT_LIMIT:
+                break
+            other = self._endings.popleft()
+            joined.append(other)
+            first.html, first.silent = html, first.silent and other.silent
+            first.reply_to, first.buttons = None, ()
+        for other in joined[1:]:
+            first.sent.add_done_callback(lambda sent, post=other: post.settle(sent.result()))  # type: ignore[misc]
+        self._endings.appendleft(first)
+
+    async def _place(self, post: Post) -> None:
+        board = self._wanted or Board(post.html, post.buttons)
+        post.html, post.buttons = board.html, board.buttons
+        try:
+            message = await self._write(post)
+        except (Flood, Unreachable):
+            raise
+        except GatewayError:
+            self._placing = None
+            post.settle(None)
+            raise
+        if self._placing is post:
+            self._placing = None
+        if self.board is not None:
+            self._stale.append(self.board)
+        self.board, self._shown = message, board
+        self._placed_at = asyncio.get_running_loop().time()
+        self._hold(self.interval)
+        self._on_board(message)
+        post.settle(message)
+
+    async def _edit(self) -> None:
+        board, message = self._wanted, self.board
+        if board is None or message is None:
+            return
+        try:
+            await self._gateway.edit_text(self._chat, message, board.html, buttons=board.buttons)
+            self.edits += 1
+        except NotModified:
+            pass  # it stands as wanted: sending it again would make a duplicate
+        except Gone:
+            self.board = None  # somebody deleted it; the next /status makes a new one
+            self._on_board(None)
+            return
+        self._shown = board

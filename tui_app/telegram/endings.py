@@ -1,0 +1,227 @@
+"""What happens in the chat when a task has ended: its result is told, files are sent, the next step is started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from engines import operations, text
+from engines.errors import TaskdeckError
+from engines.model import Json, Kind, SubmitOptions, TaskDetail, TaskState, TaskView
+from engines.names import display
+from engines.paths import from_uri
+from engines.reply import Reply
+from tui_app.telegram import cards, notices
+from tui_app.telegram.access import Member
+from tui_app.telegram.context import Context
+from tui_app.telegram.editor import Post
+from tui_app.telegram.gateway import CAPTION_LIMIT, GatewayError, utf16
+from tui_app.telegram.ledger import Origin
+from tui_app.telegram.transfer import Transfers, is_photo
+
+log = logging.getLogger(__name__)
+
+PAGES_AT_MOST: Final = 4
+"""Longer results are sent as a text file."""
+FILES_AT_MOST: Final = 10
+"""Files of a folder that are sent back one by one."""
+_SETTLE: Final = 0.5
+_OUTPUTS: Final = ("output", "destination", "archive", "image", "path")
+
+OnStarted = Callable[[TaskView], Awaitable[None]]
+
+
+class Endings:
+    """Tells of endings and carries on."""
+
+    def __init__(self, context: Context, transfers: Transfers) -> None:
+        self._context = context
+        self._transfers = transfers
+
+    async def ended(self, view: TaskView) -> None:
+        """A task has ended."""
+        ledger = self._context.ledger
+        origin = ledger.origin(view.id)
+        if origin is None and self._context.access.by_owner(view.owner) is not None:
+            await asyncio.sleep(_SETTLE)  # it may have ended before its submission was written down
+            origin = ledger.origin(view.id)
+        if origin is None:
+            await self._tell_others(view)
+            return
+        member = self._context.access.member(origin.user, origin.chat)
+        if member is not None:
+            completed = view.state is TaskState.COMPLETED
+            detail = await self._context.tasks.detail(view.id, log_lines=0) if completed else None
+            if not (completed and origin.silent_success) and self._is_told(member, view):
+                await self._tell(view, detail, origin)
+            if detail is not None:
+                await self._carry_on(view, detail, origin, member)
+            await self._tell_others(view, but=member)
+        ledger.forget(view.id)
+
+    def _is_told(self, member: Member, view: TaskView) -> bool:
+        # A question was asked: the answer comes whatever the level.
+        return view.kind is Kind.INFO or notices.wants(self._context.level(member), view, own=True)
+
+    async def _tell_others(self, view: TaskView, *, but: Member | None = None) -> None:
+        """Tell members who want to hear of tasks they did not ask for in this chat."""
+        for number in self._context.access.ids:
+            member = self._context.access.member(number, number)
+            if member is None or member == but or not member.sees(view) or view.kind is Kind.INFO:
+                continue
+            if self._context.ledger.board(member.id) is None:
+                continue  # never talked to us: a bot may not begin
+            if notices.wants(self._context.level(member), view, own=view.owner == member.owner):
+                detail = await self._context.tasks.detail(view.id, log_lines=0)
+                await self._tell(view, detail, Origin(member.id, member.id))
+
+    # telling -------------------------------------------------------------------------------------------------
+
+    async def _tell(self, view: TaskView, detail: TaskDetail | None, origin: Origin) -> None:
+        silent = self._context.quiet(origin.user)
+        editor = self._context.editor(origin.chat)
+        if view.state is not TaskState.COMPLETED or detail is None:
+            post = Post(cards.failure(view), reply_to=origin.message, silent=silent)
+            post.buttons = cards.retry(view)
+            await editor.announce(post).sent
+            return
+        reply = reply_of(detail)
+        if reply is not None and reply.image and await self._show(reply, origin, silent):
+            return
+        pages = cards.pages(reply.render(emoji=True) if reply is not None else detail.reply or view.title)
+        if len(pages) > PAGES_AT_MOST:
+            await self._as_file(view, "\n".join(pages), origin, silent)
+            return
+        for number, page in enumerate(pages):
+            post = Post(cards.titled(page) if number == 0 else cards.escape_lines(page), silent=silent)
+            post.reply_to = origin.message if number == 0 else None
+            # The answer to a question is no ending among others: it does not wait for its turn.
+            sent = editor.say(post) if view.kind is Kind.INFO else editor.announce(post)
+            await sent.sent
+
+    async def _show(self, reply: Reply, origin: Origin, silent: bool) -> bool:
+        """Send the picture of a reply as a photo with the reply under it; False when that cannot be."""
+        path = Path(from_uri(reply.image))
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+            photo = await asyncio.to_thread(is_photo, path)
+        except OSError:
+            return False
+        caption = reply.render(emoji=True)
+        if utf16(caption) > CAPTION_LIMIT or not data:
+            return False
+        for as_photo in (True, False) if photo else (False,):
+            try:
+                await self._transfers.send_bytes(
+                    origin.chat,
+                    path.name,
+                    data,
+                    caption=caption,
+                    photo=as_photo,
+                    reply_to=origin.message,
+                    silent=silent,
+                )
+                return True
+            except GatewayError as error:
+                log.info("a picture was not taken as %s: %s", "photo" if as_photo else "file", error.code)
+        return False
+
+    async def _as_file(self, view: TaskView, plain: str, origin: Origin, silent: bool) -> None:
+        head = cards.pages(plain, limit=CAPTION_LIMIT)[0].split("\n")[0]
+        try:
+            await self._transfers.send_bytes(
+                origin.chat,
+                f"{view.op}-{view.id}.txt",
+                plain.encode("utf-8", "replace"),
+                caption=head,
+                reply_to=origin.message,
+                silent=silent,
+            )
+        except GatewayError as error:
+            log.warning("chat %s: a long result could not be sent: %s", origin.chat, error.code)
+
+    # carrying on ---------------------------------------------------------------------------------------------
+
+    async def _carry_on(self, view: TaskView, detail: TaskDetail, origin: Origin, member: Member) -> None:
+        """Start what was asked to follow: an operation on the saved file, or sending the result."""
+        result = detail.result or {}
+        try:
+            if origin.then is not None:
+                await self._start_next(view, result, origin, member)
+            elif origin.send_to is not None:
+                await self._send_result(view, result, origin, member)
+        except TaskdeckError as error:
+            self._context.editor(origin.chat).say(Post(cards.error(error), reply_to=origin.message))
+
+    async def _start_next(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
+        path = output_of(result)
+        secrets = self._context.secrets.pop(view.id, {})
+        op = {**(origin.then or {}), "path": path}
+        ready = operations.absolute(operations.parse({**op, **secrets}), member.policy, base=member.base)
+        bare, found = operations.split_secrets(ready)
+        started = await self._context.tasks.submit(
+            operations.to_json(bare) | found,
+            actor=member.actor,
+            options=SubmitOptions(key=f"telegram-next-{view.id}"),
+        )
+        self._context.ledger.remember(
+            started.id, Origin(origin.chat, origin.user, origin.message, send_to=origin.send_to)
+        )
+
+    async def _send_result(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
+        path = output_of(result)
+        if not path:
+            return
+        files = await asyncio.to_thread(_files, Path(path), member)
+        if len(files) > FILES_AT_MOST:
+            raise TaskdeckError(
+                "unsupported",
+                f"cannot send {text.plural(len(files), 'file')} from '{display(path)}'",
+                f"more than {FILES_AT_MOST} would flood the chat",
+                "pack them with /zip and --send",
+            )
+        for number, file in enumerate(files):
+            op = operations.Send(path=str(file), chat=origin.send_to)
+            started = await self._context.tasks.submit(
+                operations.to_json(op),
+                actor=member.actor,
+                options=SubmitOptions(key=f"telegram-send-{view.id}-{number}"),
+            )
+            self._context.ledger.remember(
+                started.id, Origin(origin.chat, origin.user, origin.message, silent_success=True)
+            )
+
+
+def output_of(result: Json) -> str:
+    """The exact path of what a task made, "" when it made nothing."""
+    found: Any = next((result[key] for key in _OUTPUTS if isinstance(result.get(key), str) and result[key]), "")
+    return from_uri(found)
+
+
+def reply_of(detail: TaskDetail) -> Reply | None:
+    """The result in the guide's layout, None when it cannot be made."""
+    try:
+        op = operations.parse({"op": detail.view.op, **detail.params})
+        return operations.reply(op, detail.result or {})
+    except Exception as error:
+        log.warning("no reply for task %s: %s", detail.view.id, type(error).__name__)
+        return None
+
+
+def _files(path: Path, member: Member) -> list[Path]:
+    """The regular files of a result, links left out."""
+    if not path.is_dir():
+        return [path]
+    found: list[Path] = []
+    for folder, _, names in os.walk(path):
+        for name in sorted(names):
+            file = Path(folder, name)
+            if file.is_file() and not file.is_symlink() and file.stat().st_size and member.policy.allows(str(file)):
+                found.append(file)
+        if len(found) > FILES_AT_MOST:
+            break
+    return found

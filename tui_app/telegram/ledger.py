@@ -1,0 +1,170 @@
+"""What the chat face must remember over a restart: where a task came from, what follows it, status messages, wishes.
+
+A small JSON file (mode 0600), replaced as a whole. Secrets never enter it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engines.model import Json
+
+_KEPT_PROMPTS: Final = 200
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a task was asked for, and what to do with its result."""
+
+    chat: int
+    user: int
+    message: int | None = None
+    then: Json | None = None
+    """The operation to start on the result, its "path" still missing."""
+    send_to: int | None = None
+    """The chat that gets the resulting files."""
+    silent_success: bool = False
+    """A step of something larger: only a failure is told."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """What a user chose with /notify and /quiet; empty: the settings decide."""
+
+    notify: str = ""
+    quiet: str = ""
+
+
+class _Content(msgspec.Struct):
+    boards: dict[str, int] = {}
+    origins: dict[str, Origin] = {}
+    prompts: dict[str, str] = {}
+    wishes: dict[str, Wishes] = {}
+
+
+class Ledger:
+    """The file and its content.
+
+    Args:
+        path: The file; a damaged one is set aside and an empty ledger begun, for nothing in it is vital.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._content = self._read()
+        self._dirty = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def _read(self) -> _Content:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Content)
+        except FileNotFoundError:
+            return _Content()
+        except (OSError, msgspec.DecodeError):
+            with contextlib.suppress(OSError):
+                self._path.rename(self._path.with_suffix(".damaged"))
+            return _Content()
+
+    def start(self) -> None:
+        """Begin to write changes."""
+        self._task = asyncio.create_task(self._run(), name="telegram ledger")
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._dirty.is_set():
+            await asyncio.to_thread(self._write, self._encoded())
+
+    async def _run(self) -> None:
+        while True:
+            await self._dirty.wait()
+            data = self._encoded()
+            self._dirty.clear()
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._write, data)
+
+    def _encoded(self) -> bytes:
+        return msgspec.json.encode(self._content)
+
+    def _write(self, data: bytes) -> None:
+        temporary = self._path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(self._path)
+
+    # tasks ---------------------------------------------------------------------------------------------------
+
+    def origin(self, task_id: str) -> Origin | None:
+        """Where a task came from; None when it was not asked for here."""
+        return self._content.origins.get(task_id)
+
+    def remember(self, task_id: str, origin: Origin) -> None:
+        """Record where a task came from."""
+        self._content.origins[task_id] = origin
+        self._dirty.set()
+
+    def forget(self, task_id: str) -> None:
+        """A task has ended and all was told."""
+        if self._content.origins.pop(task_id, None) is not None:
+            self._dirty.set()
+
+    @property
+    def open_tasks(self) -> list[str]:
+        """Tasks whose ending was not told yet."""
+        return list(self._content.origins)
+
+    # chats ---------------------------------------------------------------------------------------------------
+
+    def board(self, chat: int) -> int | None:
+        """The status message of a chat."""
+        return self._content.boards.get(str(chat))
+
+    @property
+    def boards(self) -> list[int]:
+        """Chats that have a status message."""
+        return [int(chat) for chat in self._content.boards]
+
+    def set_board(self, chat: int, message: int | None) -> None:
+        """Record the status message of a chat."""
+        if message is None:
+            self._content.boards.pop(str(chat), None)
+        else:
+            self._content.boards[str(chat)] = message
+        self._dirty.set()
+
+    def set_prompt(self, chat: int, message: int, task_id: str) -> None:
+        """Record that an answer to this message is the password of a task."""
+        self._content.prompts[f"{chat}:{message}"] = task_id
+        while len(self._content.prompts) > _KEPT_PROMPTS:
+            self._content.prompts.pop(next(iter(self._content.prompts)))
+        self._dirty.set()
+
+    def prompt(self, chat: int, message: int | None) -> str | None:
+        """The task an answer to this message is meant for."""
+        return self._content.prompts.get(f"{chat}:{message}")
+
+    def drop_prompt(self, chat: int, message: int | None) -> None:
+        """The question was answered."""
+        if self._content.prompts.pop(f"{chat}:{message}", None) is not None:
+            self._dirty.set()
+
+    # users ---------------------------------------------------------------------------------------------------
+
+    def wishes(self, user: int) -> Wishes:
+        """What a user chose."""
+        return self._content.wishes.get(str(user), Wishes())
+
+    def set_wishes(self, user: int, wishes: Wishes) -> None:
+        """Record what a user chose."""
+        self._content.wishes[str(user)] = wishes
+        self._dirty.set()
