@@ -14,6 +14,7 @@ import stat
 import threading
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from engines.errors import TaskdeckError
@@ -244,6 +245,7 @@ class Tree:
     def symlink(self, parts: Parts, target: str) -> bool:
         """Note a symbolic link for `finish`; False (and no link) when its target would lie outside."""
         if not parts or not link_stays_inside(parts, target):
+            self._reserved.add(parts)  # a member beneath a link that was left out is an attempt to escape too
             return False
         self._links[parts] = target
         return True
@@ -257,18 +259,26 @@ class Tree:
         """The links noted so far; they are made by `finish`."""
         return self._links
 
-    def finish(self) -> None:
+    def finish(self, failed: Callable[[str, TaskdeckError], None] | None = None) -> None:
         """Make the links, then give folders their modes and times, deepest first.
+
+        Args:
+            failed: Told of links that cannot be made; without it the first one ends the work.
 
         Raises:
             TaskdeckError: `archive.escape` when something was written where a link should be.
         """
         for parts, target in self._links.items():
-            parent = self._descriptor(parts[:-1])
             try:
-                self._symlink(parts, target, parent)
-            finally:
-                self._done(parent)
+                parent = self._descriptor(parts[:-1])
+                try:
+                    self._symlink(parts, target, parent)
+                finally:
+                    self._done(parent)
+            except TaskdeckError as error:
+                if failed is None:
+                    raise
+                failed("/".join(parts), error)
         for parts in sorted(self._modes, key=len, reverse=True):
             mode, mtime = self._modes[parts]
             descriptor = self._descriptor(parts)

@@ -190,7 +190,7 @@ def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: in
                     skip=skip,
                 )
                 reader(found)(context)
-                tree.finish()
+                tree.finish(context.spoiled)
                 nested = 0
                 if op.nested:
                     from engines.archive.extract.nested import unpack_nested
