@@ -154,6 +154,16 @@ class Tree:
                 os.close(self._root)
                 self._root = -1
 
+    def reset(self) -> None:
+        """Forget everything made so far: the folder was emptied."""
+        with self._lock:
+            for descriptor in self._open.values():
+                os.close(descriptor)
+            self._open.clear()
+        self._modes.clear()
+        self._links.clear()
+        self._reserved.clear()
+
     @property
     def root(self) -> int:
         """The root's descriptor."""

@@ -109,6 +109,11 @@ class Window:
         self._end = volumes.size if end is None else min(end, volumes.size)
         self.position = start
 
+    @property
+    def size(self) -> int:
+        """Bytes of the range."""
+        return self._end - self._start
+
     def read(self, count: int = -1) -> bytes:
         """The next bytes, all of them without a count."""
         left = self._end - self.position

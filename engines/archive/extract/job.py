@@ -74,7 +74,7 @@ class Place(msgspec.Struct, frozen=True):
             TaskdeckError: `path.kind` when the destination is a file.
         """
         if op.destination is None:
-            return cls(found.path.parent, found.path.parent / _stem(found), False)
+            return cls(found.path.parent, found.path.parent / stem(found), False)
         target = Path(op.destination)
         if target.is_dir():
             return cls(target, target, True)
@@ -88,16 +88,16 @@ class Place(msgspec.Struct, frozen=True):
         return cls(folder, target, True)
 
 
-def _stem(found: Found) -> str:
+def stem(found: Found) -> str:
     """The archive's name without suffix and volume number."""
     name = found.volumes[-1].name if found.family is Family.ZIP else found.volumes[0].name
     if len(found.volumes) > 1 or found.path.suffix[1:].isdigit():
-        stem, suffix = os.path.splitext(name)
-        name = stem if suffix[1:].isdigit() else name
+        head, suffix = os.path.splitext(name)
+        name = head if suffix[1:].isdigit() else name
     if found.family is Family.RAR:
         name = name.removesuffix(".rar").removesuffix(".RAR")
-        stem, dot, part = name.rpartition(".part")
-        return stem if dot and part.isdigit() else name or "archive"
+        head, dot, part = name.rpartition(".part")
+        return head if dot and part.isdigit() else name or "archive"
     if found.family is Family.STREAM:
         return name_of(name)
     stripped = strip_suffix(name)
@@ -110,18 +110,18 @@ def reader(found: Found) -> Callable[[Run], None]:
     """The function that unpacks this family."""
     match found.family:
         case Family.ZIP:
-            from engines.archive.extract import zip as module
+            from engines.archive.extract.zip import extract
         case Family.TAR:
-            from engines.archive.extract import tar as module  # type: ignore[no-redef]
+            from engines.archive.extract.tar import extract
         case Family.STREAM:
-            from engines.archive.extract import single as module  # type: ignore[no-redef]
+            from engines.archive.extract.single import extract
         case Family.SEVENZIP | Family.FOREIGN:
-            from engines.archive.extract import sevenzip as module  # type: ignore[no-redef]
+            from engines.archive.extract.sevenzip import extract_or_fall_back as extract
         case Family.RAR:
-            from engines.archive.extract import rar as module  # type: ignore[no-redef]
+            from engines.archive.extract.rar import extract
         case Family.LIBARCHIVE:
-            from engines.archive.extract import libarchive as module  # type: ignore[no-redef]
-    return module.extract
+            from engines.archive.extract.libarchive import extract
+    return extract
 
 
 def run(op: Unzip, job: Job) -> Unpacked:
@@ -193,9 +193,9 @@ def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: in
                 tree.finish(context.spoiled)
                 nested = 0
                 if op.nested:
-                    from engines.archive.extract.nested import unpack_nested
+                    from engines.archive.extract.nested import unpack_nested  # imports this module
 
-                    nested = unpack_nested(context, staging)
+                    nested = unpack_nested(context)
         except Stopped:
             suspended = job.keep_partial()
             raise
@@ -274,7 +274,7 @@ def _publish(op: Unzip, job: Job, place: Place, staging: Path, *, broken: bool) 
 
 
 def _only_name(op: Unzip) -> str:
-    return _stem(detect(Path(op.path)))
+    return stem(detect(Path(op.path)))
 
 
 def _stage(job: Job, place: Path | Place) -> Path:

@@ -76,6 +76,8 @@ class Names:
         self._taken: set[Parts] = set()
         self._folded: set[str] = set()
         self.collisions = 0
+        self.replaced: set[Parts] = set()
+        """Names given out more than once (policy `overwrite`): the later member replaces the earlier."""
 
     def give(self, parts: Parts, name: str) -> Parts | None:
         """The path for a member of this name; None when the policy leaves it out.
@@ -95,6 +97,8 @@ class Names:
                 while (other := (*parts[:-1], files.numbered(parts[-1], number))) in self._taken:
                     number += 1
                 parts = other
+            else:
+                self.replaced.add(parts)
         self._taken.add(parts)
         key = folded(parts)
         if key in self._folded:
@@ -169,6 +173,36 @@ class Run:
             self.broken_count += 1
             if len(self.broken) < 10_000:
                 self.broken.append(Trouble(display(name, limit=300), error.message))
+
+    def inner(self, found: Found, tree: Tree) -> Run:
+        """The run of an archive inside this one: same limits and passwords, everything wanted."""
+        op = msgspec.structs.replace(self.op, files=(), nested=False)
+        return Run(self.job, op, found, tree, self.budget, passwords=self.passwords, quiet=True)
+
+    def absorb(self, inner: Run) -> None:
+        """Add what an inner run did."""
+        self.files += inner.files
+        self.folders += inner.folders
+        self.links += inner.links
+        self.left_out += inner.left_out
+        self.broken += inner.broken
+        self.broken_count += inner.broken_count
+        self.warnings += inner.warnings
+
+    def empty(self) -> None:
+        """Remove everything from the tree."""
+        for name in os.listdir(self.tree.root):
+            files.remove_at(self.tree.root, name)
+        self.tree.reset()
+
+    def start_over(self) -> None:
+        """Empty the tree and the counts: another program tries."""
+        self.empty()
+        self.files = self.folders = self.links = 0
+        self.broken_count = self.budget.written = self.budget.entries = 0
+        self.left_out.clear()
+        self.broken.clear()
+        self.names = Names(self.op.on_conflict)
 
     def wrote(self, count: int = 1) -> None:
         """Count files that are written in full."""

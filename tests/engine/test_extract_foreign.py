@@ -1,0 +1,397 @@
+"""7z, rar, passwords, volumes, code pages, archives inside archives, and what libarchive and 7zz read besides."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engines.archive.backends import bundled_sevenzip
+from engines.archive.extract.job import Unpacked, run
+from engines.archive.inspect import ArchiveInfo, run_info, run_test
+from engines.errors import TaskdeckError
+from engines.operations import Unzip, ZipInfo, ZipTest
+from engines.settings import ArchiveSettings, Settings
+from tests.support.archives import make_tar, make_zip, odd_tree, snapshot
+from tests.support.jobs import RecordingJob
+
+RARS = Path(__file__).parents[1] / "data" / "rar"
+SEVENZIP = bundled_sevenzip()
+R = 0o100644
+
+
+def unzip(path: Path, destination: Path | None = None, password: str = "", **options: object) -> Unpacked:
+    job = RecordingJob(path.parent, secrets={"password": password} if password else {})
+    op = Unzip(path=str(path), destination=str(destination) if destination else None, **options)  # type: ignore[arg-type]
+    result = run(op, job)
+    assert not job.claimed
+    return result
+
+
+def info(path: Path, password: str = "") -> ArchiveInfo:
+    return run_info(
+        ZipInfo(path=str(path)), RecordingJob(path.parent, secrets={"password": password} if password else {})
+    )
+
+
+def check(path: Path, password: str = "") -> int:
+    job = RecordingJob(path.parent, secrets={"password": password} if password else {})
+    return run_test(ZipTest(path=str(path)), job).files
+
+
+def code_of(path: Path, destination: Path, password: str = "", **options: object) -> str:
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(path, destination, password, **options)
+    assert not destination.exists(), "a failed run leaves nothing"
+    return caught.value.code
+
+
+def pack7z(folder: Path, name: str, *options: str, what: str = "odd tree", password: str = "") -> Path:
+    subprocess.run(
+        [SEVENZIP, "a", "-bso0", "-bsp0", *options, *(["-p"] if password else []), name, what],
+        cwd=folder,
+        check=True,
+        input=f"{password}\n{password}\n".encode(),
+        stdout=subprocess.DEVNULL,
+    )
+    return folder / name
+
+
+def test_7z_is_unpacked_with_links_modes_and_times(tmp_path: Path) -> None:
+    root = odd_tree(tmp_path)
+    archive = pack7z(tmp_path, "a.7z", "-snl")
+    result = unzip(archive, tmp_path / "out")
+    assert snapshot(tmp_path / "out/odd tree") == snapshot(root)
+    assert (tmp_path / "out/odd tree/plain.txt").stat().st_mtime == 1_600_000_000
+    listed = info(archive)
+    assert listed.files == result.files + result.links == check(archive) == 12
+    assert not listed.encrypted
+
+
+def test_files_of_a_7z_can_be_chosen(tmp_path: Path) -> None:
+    odd_tree(tmp_path)
+    unzip(pack7z(tmp_path, "a.7z", "-snl"), tmp_path / "out", files=("*.sh", "-dash"))
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file()) == ["-dash", "script.sh"]
+
+
+@pytest.mark.parametrize("options", [("-mhe=on",), ("-mhe=off",)])
+def test_password_of_a_7z_needed_wrong_and_right(tmp_path: Path, options: tuple[str, ...]) -> None:
+    root = odd_tree(tmp_path)
+    archive = pack7z(tmp_path, "a.7z", "-snl", *options, password="pass wörd")
+    assert code_of(archive, tmp_path / "out") == "password.needed"
+    assert code_of(archive, tmp_path / "out", "wrong") == "password.wrong"
+    unzip(archive, tmp_path / "out", "pass wörd")
+    assert snapshot(tmp_path / "out/odd tree") == snapshot(root)
+    assert info(archive, "pass wörd").encrypted
+    assert check(archive, "pass wörd") == 12
+
+
+@pytest.mark.parametrize("method", ["AES256", "AES128", "ZipCrypto"])
+def test_password_of_a_zip_needed_wrong_and_right(tmp_path: Path, method: str) -> None:
+    root = odd_tree(tmp_path)
+    archive = pack7z(tmp_path, "a.zip", "-tzip", "-snl", f"-mem={method}", password="secret")
+    assert code_of(archive, tmp_path / "out") == "password.needed"
+    assert code_of(archive, tmp_path / "out", "wrong") == "password.wrong"
+    unzip(archive, tmp_path / "out", "secret")
+    assert snapshot(tmp_path / "out/odd tree") == snapshot(root)
+    assert info(archive).encrypted
+    assert check(archive, "secret") == 12
+
+
+@pytest.mark.parametrize("kind", ["7z", "zip"])
+def test_damage_is_told_apart_from_a_wrong_password(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "odd tree"
+    root.mkdir()
+    for number in range(3):
+        (root / f"f{number}").write_bytes(os.urandom(200_000))
+    archive = pack7z(
+        tmp_path, f"a.{kind}", f"-t{kind}", *(["-ms=off"] if kind == "7z" else ["-mem=AES256"]), password="k"
+    )
+    raw = bytearray(archive.read_bytes())
+    raw[300_000] ^= 0xFF
+    archive.write_bytes(raw)
+    assert code_of(archive, tmp_path / "out", "k") == "archive.damaged"
+    result = unzip(archive, tmp_path / "out", "k", keep_broken=True)
+    assert result.destination.endswith("(incomplete)")
+    assert result.broken_count == 1
+    assert result.files == 2
+
+
+def test_password_list_is_tried_and_must_be_private(tmp_path: Path) -> None:
+    odd_tree(tmp_path)
+    words = tmp_path / "words"
+    words.write_text("one\ntwo\nthree\n")
+    for name, options in (("a.7z", ["-t7z"]), ("b.zip", ["-tzip", "-mem=AES256"])):
+        archive = pack7z(tmp_path, name, *options, password="three")
+        words.chmod(0o644)
+        assert code_of(archive, tmp_path / "out", password_file=str(words)) == "access.denied"
+        words.chmod(0o600)
+        unzip(archive, tmp_path / f"out {name}", password_file=str(words))
+        assert (tmp_path / f"out {name}" / "odd tree/plain.txt").exists()
+    words.write_text("one\ntwo\n")
+    assert code_of(archive, tmp_path / "out", password_file=str(words)) == "password.wrong"
+
+
+def test_password_never_shows_in_a_process_list(tmp_path: Path) -> None:
+    root = tmp_path / "odd tree"
+    root.mkdir()
+    (root / "big").write_bytes(os.urandom(20_000_000))
+    secret = "sEcReT-needle"
+    archive = pack7z(tmp_path, "a.7z", "-mx1", password=secret)
+    seen: set[bytes] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(entry.read_bytes())
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        unzip(archive, tmp_path / "out", secret)
+    finally:
+        stop.set()
+        thread.join()
+    assert any(b"7zz" in line and b"a.7z" in line for line in seen), "the tool was watched while it ran"
+    assert not any(secret.encode() in line for line in seen)
+
+
+@pytest.mark.parametrize("start", ["a.7z.001", "a.7z.003"])
+def test_volumes_of_a_7z_are_found_from_any_part(tmp_path: Path, start: str) -> None:
+    root = odd_tree(tmp_path)
+    pack7z(tmp_path, "a.7z", "-snl", "-v100k")
+    unzip(tmp_path / start, tmp_path / "out")
+    assert snapshot(tmp_path / "out/odd tree") == snapshot(root)
+    assert info(tmp_path / start).volumes == len(list(tmp_path.glob("a.7z.*")))
+
+
+def test_raw_split_and_split_zip_are_found_from_any_part(tmp_path: Path) -> None:
+    root = odd_tree(tmp_path)
+    subprocess.run(["zip", "-qry", "-s", "100k", "s.zip", "odd tree"], cwd=tmp_path, check=True)
+    assert len(list(tmp_path.glob("s.z*"))) >= 3
+    for start in ("s.zip", "s.z01", "s.z02"):
+        unzip(tmp_path / start, tmp_path / f"out {start}")
+        assert snapshot(tmp_path / f"out {start}/odd tree") == snapshot(root)
+    subprocess.run("tar czf - 'odd tree' | split -b 100k -d -a 3 - t.tar.gz.", shell=True, cwd=tmp_path, check=True)
+    unzip(tmp_path / "t.tar.gz.001", tmp_path / "out t")
+    assert snapshot(tmp_path / "out t/odd tree") == snapshot(root)
+    (tmp_path / "s.z02").unlink()
+    assert code_of(tmp_path / "s.zip", tmp_path / "out") == "archive.volume"
+
+
+RAR_FILES = {
+    "rar15-comment": 2,
+    "rar202-comment-nopsw": 2,
+    "rar3-subdirs": 4,
+    "rar3-solid": 2,
+    "rar5-subdirs": 4,
+    "rar5-solid": 2,
+    "rar5-hlink": 3,
+    "rar5-blake": 2,
+    "rar5-crc": 2,
+    "unicode": 2,
+}
+
+
+@pytest.mark.parametrize("name", RAR_FILES)
+def test_rar_of_every_generation_is_unpacked(tmp_path: Path, name: str) -> None:
+    archive = tmp_path / "a.rar"
+    shutil.copy(RARS / f"{name}.rar", archive)
+    assert unzip(archive, tmp_path / "out").files == RAR_FILES[name]
+    assert len([p for p in (tmp_path / "out").rglob("*") if p.is_file()]) == RAR_FILES[name]
+    assert info(archive).files == RAR_FILES[name] == check(archive)
+
+
+@pytest.mark.parametrize("name", ["rar3-comment-psw", "rar5-psw", "rar5-hpsw"])
+def test_password_of_a_rar_needed_wrong_and_right(tmp_path: Path, name: str) -> None:
+    archive = tmp_path / "a.rar"
+    shutil.copy(RARS / f"{name}.rar", archive)
+    assert code_of(archive, tmp_path / "out") == "password.needed"
+    if name != "rar3-comment-psw":  # its files are empty: any password opens them
+        assert code_of(archive, tmp_path / "out", "wrong") == "password.wrong"
+    assert unzip(archive, tmp_path / "out", "password").files == 2
+
+
+@pytest.mark.parametrize(
+    ("parts", "start"),
+    [
+        (["rar5-vols.part1.rar", "rar5-vols.part2.rar", "rar5-vols.part3.rar"], "rar5-vols.part2.rar"),
+        (["rar3-old.rar", "rar3-old.r00", "rar3-old.r01"], "rar3-old.r01"),
+    ],
+)
+def test_volumes_of_a_rar_are_found_from_any_part(tmp_path: Path, parts: list[str], start: str) -> None:
+    for part in parts:
+        shutil.copy(RARS / part, tmp_path)
+    result = unzip(tmp_path / start)
+    assert sorted(p.name for p in (tmp_path / "vols").iterdir()) == ["bigfile.txt", "smallfile.txt"]
+    assert (tmp_path / "vols/bigfile.txt").stat().st_size == 205_000
+    assert result.volumes == 3
+    (tmp_path / parts[-2]).unlink()
+    assert code_of(tmp_path / parts[-1], tmp_path / "out") == "archive.volume"
+
+
+def test_links_of_a_rar_stay_inside(tmp_path: Path) -> None:
+    for name in ("rar3-symlink-unix", "rar5-symlink-unix"):
+        shutil.copy(RARS / f"{name}.rar", tmp_path)
+        result = unzip(tmp_path / f"{name}.rar", tmp_path / f"out {name}")
+        assert sorted(os.listdir(tmp_path / f"out {name}")) == ["data.txt", "data_link"]
+        assert [item.name for item in result.left_out] == ["random_link"]
+    shutil.copy(RARS / "rar5-evil-symlink-traversal.rar", tmp_path)
+    assert code_of(tmp_path / "rar5-evil-symlink-traversal.rar", tmp_path / "evil") == "archive.escape"
+    assert not (tmp_path / "pwned.txt").exists()
+
+
+def test_rar_is_unpacked_without_7zz(tmp_path: Path) -> None:
+    shutil.copy(RARS / "rar5-crc.rar", tmp_path / "a.rar")
+    settings = Settings(roots=(str(tmp_path),), archive=ArchiveSettings(sevenzip_path=str(tmp_path / "none")))
+    job = RecordingJob(tmp_path, settings=settings)
+    assert run(Unzip(path=str(tmp_path / "a.rar"), destination=str(tmp_path / "out")), job).files == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("x.iso", ["bsdtar", "--format=iso9660", "-cf", "x.iso", "root"]),
+        ("x.cpio", ["bsdtar", "--format=cpio", "-cf", "x.cpio", "root"]),
+        ("x.cpio.gz", ["bsdtar", "-z", "--format=newc", "-cf", "x.cpio.gz", "root"]),
+        ("x.xar", ["bsdtar", "--format=xar", "-cf", "x.xar", "root"]),
+        ("x.wim", ["7zz", "a", "-twim", "-bso0", "-bsp0", "x.wim", "root"]),
+        ("x.a", ["ar", "rc", "x.a", "root/one.txt", "root/two.txt"]),
+        ("x.tar.lz4", ["sh", "-c", "tar cf - root | lz4 -q > x.tar.lz4"]),
+        ("x.tar.Z", ["bsdtar", "-Z", "-cf", "x.tar.Z", "root"]),
+        ("x.tar.lz", ["bsdtar", "--lzip", "-cf", "x.tar.lz", "root"]),
+        ("x.tar.lzma", ["bsdtar", "--lzma", "-cf", "x.tar.lzma", "root"]),
+    ],
+)
+def test_other_formats_are_unpacked(tmp_path: Path, name: str, command: list[str]) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "one.txt").write_text("one" * 100)
+    (root / "two.txt").write_bytes(bytes(100_000))
+    if command[0] == "7zz":
+        command = [SEVENZIP, *command[1:]]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    listed = info(tmp_path / name)
+    result = unzip(tmp_path / name, tmp_path / "out")
+    assert result.files == listed.files == 2
+    found = {p.name.lower().split(";")[0]: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert found == {"one.txt": b"one" * 100, "two.txt": bytes(100_000)}
+
+
+def test_deb_gives_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "p/DEBIAN").mkdir(parents=True)
+    (tmp_path / "p/DEBIAN/control").write_text(
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n"
+    )
+    (tmp_path / "p/usr").mkdir()
+    (tmp_path / "p/usr/file").write_text("content")
+    subprocess.run(["dpkg-deb", "-b", "p", "x.deb"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    unzip(tmp_path / "x.deb", tmp_path / "out", nested=True)
+    assert (tmp_path / "out/data/usr/file").read_text() == "content"
+
+
+def test_brotli_is_taken_by_its_suffix(tmp_path: Path) -> None:
+    import brotli
+
+    (tmp_path / "page.html.br").write_bytes(brotli.compress(b"<html>" * 1000))
+    unzip(tmp_path / "page.html.br")
+    assert (tmp_path / "page.html").read_bytes() == b"<html>" * 1000
+
+
+@pytest.mark.parametrize(
+    ("codec", "names"),
+    [
+        ("cp932", ["日本語/テスト.txt", "写真.jpg"]),
+        ("cp936", ["中文文件夹/测试文件.txt", "说明.doc"]),
+        ("cp949", ["한국어/테스트.txt", "사진.jpg"]),
+        ("cp1251", ["Документы/Отчёт за год.txt", "Привет.txt"]),
+        ("cp866", ["Документы/Отчет за год.txt", "Привет.txt"]),
+        ("utf-8", ["日本語/тест ☃.txt"]),
+    ],
+)
+def test_legacy_names_are_decoded_and_can_be_overridden(tmp_path: Path, codec: str, names: list[str]) -> None:
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for number, name in enumerate(names):
+            out.writestr(f"N{number:02}".ljust(len(name.encode(codec)), "x"), "1")
+    raw = archive.read_bytes()
+    for number, name in enumerate(names):
+        raw = raw.replace(f"N{number:02}".ljust(len(name.encode(codec)), "x").encode(), name.encode(codec))
+    archive.write_bytes(raw)
+    unzip(archive, tmp_path / "auto")
+    expected = sorted(names)
+    assert sorted(str(p.relative_to(tmp_path / "auto")) for p in (tmp_path / "auto").rglob("*.*")) == expected
+    unzip(archive, tmp_path / "given", encoding=codec)
+    assert sorted(str(p.relative_to(tmp_path / "given")) for p in (tmp_path / "given").rglob("*.*")) == expected
+
+
+def test_archives_inside_archives_are_unpacked_to_the_depth_allowed(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "c.zip", [("deep.txt", b"deep", R), ("other", b"", R)])
+    middle = make_tar(tmp_path / "b.tar", [("c.zip", b"0", "", inner.read_bytes(), 0o644), ("m", b"0", "", b"", 0o644)])
+    outer = make_zip(tmp_path / "a.zip", [("b.tar", middle.read_bytes(), R), ("letter.docx", inner.read_bytes(), R)])
+    result = unzip(outer, tmp_path / "out", nested=True)
+    assert (tmp_path / "out/b/c/deep.txt").read_bytes() == b"deep"
+    assert (tmp_path / "out/letter.docx").is_file(), "documents that are ZIP files stay documents"
+    assert result.nested == 2
+    assert not list((tmp_path / "out").rglob("*.zip"))
+    settings = Settings(roots=(str(tmp_path),), archive=ArchiveSettings(max_depth=1))
+    with pytest.raises(TaskdeckError) as caught:
+        run(
+            Unzip(path=str(outer), destination=str(tmp_path / "no"), nested=True),
+            RecordingJob(tmp_path, settings=settings),
+        )
+    assert caught.value.code == "archive.limit"
+    assert "archive.max_depth" in caught.value.message
+
+
+def test_7z_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "zeros").write_bytes(bytes(100_000_000))
+    archive = pack7z(tmp_path, "a.7z", "-mx9", what="zeros")
+    assert archive.stat().st_size < 30_000
+    began = time.monotonic()
+    assert code_of(archive, tmp_path / "out") == "archive.limit"
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.iso", "a.cpio"])
+def test_every_cut_of_a_foreign_archive_is_an_error_or_harmless(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "f").write_bytes(os.urandom(500))
+    if name == "a.rar":
+        shutil.copy(RARS / "rar5-crc.rar", tmp_path / name)
+    elif name == "a.7z":
+        pack7z(tmp_path, name, what="root")
+    else:
+        subprocess.run(
+            ["bsdtar", f"--format={'iso9660' if 'iso' in name else 'cpio'}", "-cf", name, "root"],
+            cwd=tmp_path,
+            check=True,
+        )
+    data = (tmp_path / name).read_bytes()
+    box = tmp_path / "box"
+    box.mkdir()
+    for cut in range(0, len(data) - 1, max(1, len(data) // 25)):
+        (box / name).write_bytes(data[:cut])
+        try:
+            unzip(box / name, box / "out")
+        except TaskdeckError as error:
+            assert error.code in (
+                "archive.damaged",
+                "archive.not_archive",
+                "archive.volume",
+                "unsupported",
+            ), error.message
+            assert os.listdir(box) == [name]
+        shutil.rmtree(box / "out", ignore_errors=True)
