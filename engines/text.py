@@ -18,9 +18,11 @@ def size(count: float, *, digits: int = 2) -> str:
 
 
 def rate(per_second: float, unit: str = "bytes") -> str:
-    """Speed for people: bytes give "5.20 MB/s", other units "24.0 frames/s"."""
+    """Speed for people: bytes give "5.20 MB/s", media seconds "2.4x" (of real time), other units "24.0 frames/s"."""
     if unit == "bytes":
         return f"{size(per_second)}/s"
+    if unit == "seconds":
+        return f"{per_second:.1f}x"
     return f"{per_second:.1f} {unit}/s"
 
 

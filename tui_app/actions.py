@@ -11,7 +11,7 @@ from typing import Final
 
 from textual.binding import Binding
 
-from engines.model import Action, TaskState, TaskView
+from engines.model import Action, TaskState, TaskView, WaitReason
 
 Enabled = Callable[[TaskView], str | None]
 """None when an action fits a task, else why it does not."""
@@ -53,6 +53,8 @@ class ActionSpec:
             view.state not in (TaskState.QUEUED, TaskState.WAITING, TaskState.PAUSED)
         ):
             return f"a task that is {view.state.value} has no place in the queue"
+        if self.id == "task.unlock" and view.reason is not WaitReason.PASSWORD:
+            return "the task waits for no password"
         if self.id == "task.copy_output" and not view.output:
             return "the task has no output yet"
         return None
@@ -73,6 +75,8 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("task.retry", "t", "retry", "Run a failed or cancelled task again.", _TASK, Action.RETRY, footer=7),
         ActionSpec("task.remove", "d,delete", "remove", "Take an ended task off the list; its files stay.", _TASK,
                    Action.REMOVE, destructive=True),
+        ActionSpec("task.unlock", "U", "password", "Give the password a task waits for; it is never stored in clear.",
+                   _TASK),
         ActionSpec("task.raise", "plus", "raise priority", "Raise the priority of a queued task.", _TASK, shown="+"),
         ActionSpec("task.lower", "minus", "lower priority", "Lower the priority of a queued task.", _TASK, shown="-"),
         ActionSpec("task.earlier", "K,shift+up", "move up", "Move a queued task one place earlier.", _TASK),

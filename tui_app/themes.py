@@ -9,15 +9,16 @@ from textual.theme import Theme
 DEFAULT: Final = "taskdeck-dark"
 ANSI: Final = "taskdeck-ansi"
 
-VARIABLES: Final = {"rest": "#3b4252", "cursor": "#2a3140", "faint": "#5b6473", "bar-label": "#8b95a7"}
-"""Fall-backs of our own colour variables: the empty part of bars, the cursor's row, faint text."""
+VARIABLES: Final = {"rest": "#3b4252", "cursor": "#2a3140", "faint": "#5b6473", "muted": "#8a94a6"}
+"""Fall-backs of our own colour variables: the empty part of bars, the cursor's row, faint and muted text."""
 
 
-def _variables(rest: str, cursor: str, faint: str) -> dict[str, str]:
+def _variables(rest: str, cursor: str, faint: str, muted: str) -> dict[str, str]:
     return {
         "rest": rest,
         "cursor": cursor,
         "faint": faint,
+        "muted": muted,
         "footer-background": "transparent",
         "scrollbar": rest,
         "scrollbar-hover": faint,
@@ -43,7 +44,7 @@ THEMES: Final = (
         warning="#e5c07b",
         error="#f0808a",
         dark=True,
-        variables=_variables("#323b4a", "#232c3b", "#566173"),
+        variables=_variables("#323b4a", "#232c3b", "#566173", "#8a94a6"),
     ),
     Theme(
         name="taskdeck-light",
@@ -58,7 +59,7 @@ THEMES: Final = (
         warning="#8a5a00",
         error="#b3261e",
         dark=False,
-        variables=_variables("#cfd3d6", "#e2e9f1", "#9aa1a9"),
+        variables=_variables("#cfd3d6", "#e2e9f1", "#9aa1a9", "#5b6470"),
     ),
     Theme(
         name="taskdeck-contrast",
@@ -75,7 +76,7 @@ THEMES: Final = (
         dark=True,
         text_alpha=1.0,
         variables={
-            **_variables("#8a8a8a", "#00005f", "#bcbcbc"),
+            **_variables("#8a8a8a", "#00005f", "#bcbcbc", "#e4e4e4"),
             "text-muted": "#e4e4e4",
             "text-disabled": "#bcbcbc",
         },
@@ -99,6 +100,7 @@ THEMES: Final = (
             "rest": "ansi_default",
             "cursor": "ansi_default",
             "faint": "ansi_default",
+            "muted": "ansi_default",
             "text-muted": "ansi_default",
             "text-primary": "ansi_blue",
             "text-warning": "ansi_yellow",

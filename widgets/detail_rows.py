@@ -78,7 +78,7 @@ def _facts(detail: TaskDetail, width: int) -> list[Row]:
     if view.usage is not None:
         usage = view.usage
         pairs.append(("Uses", f"CPU {usage.cpu:.0f}%  RAM {size(usage.rss, digits=1)}"))
-        pairs.append(("I/O", f"reads {rate(usage.read)}  writes {rate(usage.write)}"))
+        pairs.append(("I/O", f"in {rate(usage.read)}  out {rate(usage.write)}"))
     if view.output:
         pairs.append(("Output", view.output))
     pairs.append(("Created", f"{_when(view.created)} by {display(view.owner)} ({display(view.face)})"))

@@ -17,7 +17,7 @@ class Header(Lines):
             right += [Span(note, "muted"), Span("  ")]
         if alert:
             right = [Span(alert, "failed"), Span("  ")]
-        left = [Span(" Taskdeck", "heading"), Span("  "), Span(where, "muted")]
+        left = [Span(" "), Span("Taskdeck", "heading"), Span("  "), Span(where, "muted")]
         room = width - row_width(left)
         if row_width(right) > room:
             right = [

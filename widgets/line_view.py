@@ -49,21 +49,21 @@ class LineView(ScrollView, inherit_bindings=False):
     DEFAULT_CSS = """
     LineView {
         width: 1fr; height: 1; overflow: hidden hidden;
-        & > .line--muted { color: $text-muted; }
+        & > .line--muted { color: $muted; }
         & > .line--faint { color: $faint; }
         & > .line--strong { text-style: bold; }
         & > .line--accent { color: $accent; }
         & > .line--running { color: $text-primary; }
         & > .line--paused { color: $text-warning; }
-        & > .line--queued { color: $text-muted; }
+        & > .line--queued { color: $muted; }
         & > .line--failed { color: $text-error; }
         & > .line--completed { color: $text-success; }
-        & > .line--cancelled { color: $text-muted; }
+        & > .line--cancelled { color: $muted; }
         & > .line--bar { color: $primary; }
         & > .line--rest { color: $rest; }
         & > .line--key { color: $accent; text-style: bold; }
         & > .line--mark { color: $accent; text-style: bold; }
-        & > .line--label { color: $text-muted; }
+        & > .line--label { color: $muted; }
         & > .line--value { text-style: bold; }
         & > .line--heading { color: $accent; text-style: bold; }
         & > .line--cursor { background: $cursor; }

@@ -112,7 +112,7 @@ def _numbers(view: TaskView, look: Look) -> list[Span]:
         left = ""
     columns = f"{share:>8}"
     if look.width >= 56:
-        columns += f"{speed:>13}"
+        columns += f" {speed:>12}"
     return [Span(f"{columns}{left:>11}", "muted" if view.state is not TaskState.RUNNING else "")]
 
 

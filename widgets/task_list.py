@@ -24,6 +24,7 @@ COMPACT_WIDTH = 60
 COMPACT_HEIGHT = 16
 """Terminal sizes below which a task takes one row. The terminal's, not the list's: a pane that opens must not
 change the cards."""
+ROOMY_HEIGHT = 32
 
 
 class TaskList(LineView, can_focus=True):
@@ -121,8 +122,10 @@ class TaskList(LineView, can_focus=True):
 
     @property
     def step(self) -> int:
-        """Rows of one task."""
-        return 1 if self.compact else FULL_ROWS
+        """Rows of one task; in a tall terminal one of them is empty, to let the cards breathe."""
+        if self.compact:
+            return 1
+        return FULL_ROWS + (self.app.size.height >= ROOMY_HEIGHT)
 
     def _visible(self) -> range:
         top = int(self.scroll_offset.y)
@@ -197,6 +200,7 @@ class TaskList(LineView, can_focus=True):
             return [self.paint(row, width, cursor=cursor) for row in rows]
         look = self.look(view, index)
         strips = [self.paint(row, width, cursor=cursor) for row in card(view, look)]
+        strips += [self.paint([], width)] * (self.step - len(strips))
         self._strips[index] = (key, strips)
         return strips
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from engines.errors import TaskdeckError
-from engines.model import Action, TaskState
+from engines.model import Action, TaskState, WaitReason
 from engines.settings import Settings, TuiSettings
-from tests.support.fake_tasks import seeded
+from tests.support.fake_tasks import make_view, seeded
 from tests.tui.conftest import deck
 from tui_app.actions import ACTIONS
 from tui_app.screens.help import HelpText
@@ -327,3 +327,19 @@ def test_every_action_is_handled() -> None:
 
     for spec in ACTIONS.values():
         assert spec.verb is not None or hasattr(TasksScreen, f"_do_{spec.id.replace('.', '_')}"), spec.id
+
+
+async def test_a_task_that_waits_for_a_password_gets_it_and_the_password_is_not_shown() -> None:
+    locked = make_view("s1", op="unzip", title="secret.7z", state=TaskState.WAITING, reason=WaitReason.PASSWORD,
+                       note="waits for a password")  # fmt: skip
+    async with deck([locked]) as d:
+        await d.press("U", *"hunter2")
+        assert "hunter2" not in d.text()
+        await d.press("enter")
+        assert d.asked("unlock") == [("unlock", "s1", {"password": "hunter2"})]
+
+
+async def test_a_task_that_needs_no_password_says_so() -> None:
+    async with deck() as d:
+        await d.press("U")
+        assert any("waits for no password" in text for text in d.toasts())

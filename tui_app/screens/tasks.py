@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from engines.commandline import has_secret, parse_line
 from engines.errors import TaskdeckError
 from engines.model import TaskView
-from engines.operations import OPERATIONS
+from engines.operations import OPERATIONS, fields
 from engines.query import Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
@@ -26,6 +26,7 @@ from tui_app.mirror import Changes
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
 from tui_app.screens.help import HelpScreen
+from tui_app.screens.password import PasswordDialog
 from widgets.detail_pane import DetailPane
 from widgets.footer import Hint, KeyBar
 from widgets.header import Header
@@ -353,6 +354,26 @@ class TasksScreen(DeckScreen):
 
     def _do_task_undo(self) -> None:
         self.deck.performer.undo()
+
+    def _do_task_unlock(self) -> None:
+        current = self.list.current
+        if current is None:
+            return
+        reason = ACTIONS["task.unlock"].enabled(current)
+        if reason:
+            self.deck.say(f"{reason.capitalize()}.", severity="warning")
+            return
+        task_id = current.id
+        self.app.push_screen(
+            PasswordDialog(current.title),
+            lambda password: self.deck.performer.start(self._unlock(task_id, password)) if password else None,
+        )
+
+    async def _unlock(self, task_id: str, password: str) -> None:
+        # The operation's own secret fields: one password opens them all.
+        view = await self.deck.tasks.view(task_id)
+        names = [field.name for field in fields(OPERATIONS[view.op].struct) if field.secret] or ["password"]
+        await self.deck.tasks.unlock(task_id, dict.fromkeys(names, password), actor=self.deck.performer.actor)
 
     def _do_task_raise(self) -> None:
         self._reorder("task.raise", priority=1)

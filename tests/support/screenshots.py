@@ -1,0 +1,114 @@
+"""Pictures of the TUI for the docs: `python -m tests.support.screenshots docs/images`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from textual.pilot import Pilot
+
+from engines.model import Kind, TaskState, TaskView, Usage
+from engines.paths import PathPolicy
+from engines.settings import Settings, TuiSettings
+from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view, seeded
+from tui_app.app import DeckApp
+from tui_app.places import LocalPlaces
+
+GB = 1_000_000_000
+REPLY = """Archive Created Successfully!
+
+Format: ZIP
+Filename: photos 2025.zip
+Original Size: 4.52 GB
+Compressed Size: 3.14 GB
+Compression Ratio: 30.5%
+Time Taken: 45.23s
+Speed: 99.93 MB/s
+
+Location: /srv/photos 2025.zip"""
+
+
+def story() -> list[TaskView]:
+    """A believable afternoon on a server."""
+    rest = seeded(24)
+    head = [
+        make_view("k3f9", title="photos 2025", total=4.52 * GB, done=int(2.04 * GB), speed=98_400_000.0, eta=25.0,
+                  item="2025-07/IMG_4471.raw", usage=Usage(178.0, 96_000_000, 9.9e7, 6.9e7)),
+        make_view("m2x7", op="unzip", kind=Kind.EXTRACT, title="dataset-de-référence.tar.zst", total=11 * GB,
+                  done=int(8.1 * GB), speed=212_000_000.0, eta=14.0, item="train/images/000412.png", position=1),
+        make_view("p8aa", op="transcode", kind=Kind.TRANSCODE, title="東京の夜.mkv", total=5400, done=1312,
+                  unit="seconds", speed=61.2, eta=67.0, item="segment 14 of 54", position=2),
+        make_view("q1zz", title="home-backup", state=TaskState.PAUSED, total=38 * GB, done=17 * GB, position=3),
+        make_view("r7c2", title="mail archive", state=TaskState.QUEUED, done=0, total=None, started=None, item="",
+                  position=4, priority=1),
+        make_view("s0d4", op="unzip", kind=Kind.EXTRACT, title="secret.7z", state=TaskState.WAITING, done=0, total=None,
+                  started=None, item="", note="waits for a password", position=5),
+    ]  # fmt: skip
+    ended = [view for view in rest if view.terminal]
+    head[0] = msgspec.structs.replace(head[0], total=int(4.52 * GB))
+    return [*head, *ended]
+
+
+async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], Awaitable[None]],
+                *, theme: str = "taskdeck-dark") -> str:  # fmt: skip
+    """The picture after a script of keys, as SVG."""
+    clock = ManualClock(START)
+    tasks = FakeTasks(story(), clock=clock)
+    settings = Settings(tui=TuiSettings(theme=theme))
+    app = DeckApp(tasks.connect, settings, where="files.example.org", clock=clock,
+                  places=LocalPlaces(PathPolicy.of((os.getcwd(),))))  # fmt: skip
+    async with app.run_test(size=size) as pilot:
+        for load in (22, 31, 28, 44, 52, 47, 61, 58, 49, 63, 72, 66, 54, 59, 68, 61, 57, 64, 71, 66, 58, 62, 67, 61):
+            tasks.host = msgspec.structs.replace(
+                tasks.host, at=tasks.host.at + 1, cpu=float(load), memory=55 + load / 8, io_write=load * 1e6
+            )
+            tasks.wake()
+            await pilot.pause(0.01)
+        await script(pilot, app)
+        await pilot.pause(0.3)
+        return app.export_screenshot(title="taskdeck")
+
+
+async def nothing(_pilot: Pilot[int], _app: DeckApp) -> None:
+    """The picture as it is."""
+
+
+def keys(*names: str) -> Callable[[Pilot[int], DeckApp], Awaitable[None]]:
+    """A script that presses keys."""
+
+    async def script(pilot: Pilot[int], _app: DeckApp) -> None:
+        for name in names:
+            await pilot.press(name)
+            await pilot.pause(0.05)
+
+    return script
+
+
+PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Awaitable[None]], str]] = {
+    "tasks": ((132, 38), nothing, "taskdeck-dark"),
+    "tasks-80x24": ((80, 24), nothing, "taskdeck-dark"),
+    "tasks-light": ((132, 38), nothing, "taskdeck-light"),
+    "tasks-contrast": ((80, 24), nothing, "taskdeck-contrast"),
+    "tasks-narrow": ((50, 14), nothing, "taskdeck-dark"),
+    "command": ((100, 28), keys("colon", *"zip ./docs tar.zst 9 --"), "taskdeck-dark"),
+    "filter": ((100, 28), keys("slash", *"status:failed"), "taskdeck-dark"),
+    "cancel": ((100, 28), keys("space", "space", "x"), "taskdeck-dark"),
+    "help": ((100, 34), keys("question_mark"), "taskdeck-dark"),
+}
+
+
+def main(folder: Path, only: list[str]) -> None:
+    """Make all pictures, or those named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (size, script, theme) in PICTURES.items():
+        if not only or name in only:
+            (folder / f"tui-{name}.svg").write_text(asyncio.run(shoot(size, script, theme=theme)))
+
+
+if __name__ == "__main__":
+    os.environ["TZ"] = "UTC"
+    main(Path(sys.argv[1]), sys.argv[2:])
