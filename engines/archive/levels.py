@@ -78,7 +78,23 @@ LZMA: Final[dict[int, LzmaLevel]] = {
     8: LzmaLevel(8, 16 * MIB, 24 * MIB),
     9: LzmaLevel(9, 32 * MIB, 32 * MIB),
 }
-"""tar.xz and 7z (LZMA2); 7z level 0 stores."""
+"""tar.xz."""
+
+SEVENZIP: Final[dict[int, LzmaLevel]] = {
+    1: LzmaLevel(0, 1 * MIB, 4 * MIB),
+    2: LzmaLevel(1, 1 * MIB, 8 * MIB),
+    3: LzmaLevel(2, 2 * MIB, 8 * MIB),
+    4: LzmaLevel(3, 4 * MIB, 8 * MIB),
+    5: LzmaLevel(5, 8 * MIB, 16 * MIB),
+    6: LzmaLevel(6, 16 * MIB, 16 * MIB),
+    7: LzmaLevel(7, 24 * MIB, 24 * MIB),
+    8: LzmaLevel(8, 32 * MIB, 32 * MIB),
+    9: LzmaLevel(9, 48 * MIB, 48 * MIB),
+}
+"""7z (LZMA2); level 0 stores."""
+
+SOLID: Final = 128 * MIB
+"""Bytes of files that share one 7z folder: what must be unpacked to reach its last file."""
 
 ZIP_BLOCK: Final = 1 * MIB
 GZIP_MEMBER: Final = 1 * MIB

@@ -173,14 +173,31 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
 
 def xz_stream(data: Buffer, level: int, step: Callable[[], None]) -> list[Buffer]:
     """A complete .xz stream; `step` is called every 256 KiB and may raise."""
-    packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(level))
+    packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(levels.LZMA[level]))
     return [*feed(packer, data, step), packer.flush()]
 
 
-def lzma_filters(level: int) -> list[dict[str, Any]]:
+def lzma_filters(chosen: levels.LzmaLevel) -> list[dict[str, Any]]:
     """The LZMA2 filter chain of a level."""
-    chosen = levels.LZMA[level]
     return [{"id": lzma.FILTER_LZMA2, "preset": chosen.preset, "dict_size": chosen.dictionary}]
+
+
+def lzma2_piece(data: Buffer, chosen: levels.LzmaLevel, step: Callable[[], None]) -> list[Buffer]:
+    """LZMA2 chunks that start from nothing and do not end the stream: pieces may follow one another."""
+    packer = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=lzma_filters(chosen))
+    parts = [part for part in (*feed(packer, data, step), packer.flush()) if part]
+    parts[-1] = memoryview(parts[-1])[:-1]  # without the end mark
+    return parts
+
+
+def lzma2_stored(data: Buffer) -> list[Buffer]:
+    """The same for data that does not shrink: uncompressed chunks, the first one resets the dictionary."""
+    view = memoryview(data)
+    out: list[Buffer] = []
+    for start in range(0, len(view), 65536):
+        part = view[start : start + 65536]
+        out += (struct.pack(">BH", 2 if start else 1, len(part) - 1), part)
+    return out
 
 
 def feed(packer: lzma.LZMACompressor, data: Buffer, step: Callable[[], None]) -> list[Buffer]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final, Protocol
 
 import msgspec
 
@@ -15,20 +16,38 @@ from engines.archive.create import journal as journals
 from engines.archive.create.journal import Journal, Packed
 from engines.archive.create.output import Output, SingleOutput, SplitOutput
 from engines.archive.create.plan import Plan, filter_of, options_of, plans_of
+from engines.archive.create.publishing import publish_volumes, volume_suffix
+from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
 from engines.archive.create.session import Options, Session, Tally, note
+from engines.archive.create.sevenzipwriter import SevenZipWriter
 from engines.archive.create.source import Entry, Identity, Listing, Tree
 from engines.archive.create.tarwriter import TarWriter
+from engines.archive.create.verify import verify
 from engines.archive.create.zipwriter import ZipWriter
 from engines.archive.formats import FORMATS
+from engines.archive.manifest import SUFFIX
+from engines.archive.manifest import write as write_manifest
 from engines.errors import TaskdeckError
 from engines.job import Job, Stopped
 from engines.model import Json
 from engines.names import display
-from engines.operations import ArchiveFormat, Zip
+from engines.operations import ArchiveFormat, Conflict, Zip
 from engines.paths import PathPolicy, to_uri, unreadable
 from engines.process import Tool
 from engines.settings import Settings
+
+
+class _Writer(Protocol):
+    def run(self) -> None:
+        """Pack everything."""
+
+
+_WRITERS: Final[dict[ArchiveFormat, Callable[[Session], _Writer]]] = {
+    ArchiveFormat.ZIP: ZipWriter,
+    ArchiveFormat.SEVENZIP: SevenZipWriter,
+}
+"""Writers by format; all others are TarWriter's."""
 
 
 def run(op: Zip, job: Job) -> ZipResult:
@@ -128,7 +147,9 @@ class Packing:
 
     def _staged(self, volume: int) -> Path:
         """The staged file of a volume."""
-        return self._claim(self._plan.target, "part" if not volume else f"{volume}.part")
+        if self._options.volume is None:
+            return self._claim(self._plan.target, "part")
+        return self._claim(self._plan.target, "part" + volume_suffix(self._options.format, volume))
 
     def run(self) -> ZipResult:
         """Make it.
@@ -176,7 +197,32 @@ class Packing:
             output.sync()
         finally:
             output.close()
-        return self._publish(output, members)
+        staged = self._finished(output)
+        if self._wants_test:
+            verify(staged, self._options.format, members, self._job, password_file=self._op.password_file)
+        result = self._publish(staged, output.position, members)
+        if self._op.delete_source and result.written:
+            result.deleted = remove_sources(
+                listing.entries, members, changed=self._tally.changed_names, check=_never_stop, keep=self._kept
+            )
+            result.warnings = self._tally.notes
+        return result
+
+    @property
+    def _wants_test(self) -> bool:
+        return self._op.test or self._op.delete_source
+
+    def _kept(self, entry: Entry, why: str) -> None:
+        note(self._job, self._tally, f"'{entry.shown}' is not removed: {why}")
+
+    def _finished(self, output: Output) -> list[Path]:
+        """The staged files; the last volume of a split zip gets the suffix it will have."""
+        staged = output.paths()
+        if self._options.volume is not None and self._options.format is ArchiveFormat.ZIP:
+            last = self._claim(self._plan.target, "part" + volume_suffix(self._options.format, 0, last=True))
+            os.replace(staged[-1], last)
+            staged[-1] = last
+        return staged
 
     def _list(self) -> Listing:
         folder = os.stat(self._plan.target.parent)
@@ -262,8 +308,7 @@ class Packing:
         )
         failed = True
         try:
-            writer = ZipWriter(session) if self._options.format is ArchiveFormat.ZIP else TarWriter(session)
-            writer.run()
+            _WRITERS.get(self._options.format, TarWriter)(session).run()
             journal.finish()
             failed = False
         finally:
@@ -297,23 +342,44 @@ class Packing:
             )
         return rest
 
-    def _publish(self, output: Output, members: list[Packed]) -> ZipResult:
-        target = self._plan.target
-        result = self._result(output, target)
-        staged = output.paths()
-        info = os.stat(staged[-1])
-        self._job.save({**self._key, "phase": "publish", "ino": info.st_ino, "result": msgspec.to_builtins(result)})
-        placed = files.publish(self._job, staged[0], target, self._op.on_conflict)
+    def _publish(self, staged: list[Path], packed: int, members: list[Packed]) -> ZipResult:
+        """Give archive and manifest their final names."""
+        target, op = self._plan.target, self._op
+        result = self._result(packed, target)
+        manifest = None
+        if op.manifest or op.delete_source:
+            manifest = self._claim(target.with_name(files.fit_name(target.name, after=SUFFIX)), "part")
+            write_manifest(manifest, self._sums(members))
+        inode = os.stat(staged[-1]).st_ino
+        self._job.save({**self._key, "phase": "publish", "ino": inode, "result": msgspec.to_builtins(result)})
+        placed: list[Path] | None
+        if self._options.volume is None:
+            one = files.publish(self._job, staged[0], target, op.on_conflict)
+            placed = None if one is None else [one]
+        else:
+            placed = publish_volumes(self._job, staged, target, self._options.format, op.on_conflict)
         if placed is None:
             result.written = False
-        else:
-            self._name(result, placed)
-        del members
+            return result
+        self._name(result, placed[-1 if self._options.format is ArchiveFormat.ZIP else 0])
+        if len(placed) > 1:
+            result.volumes = [display(path.name) for path in placed]
+        if manifest is not None:
+            sums = placed[-1].with_name(files.fit_name(placed[-1].name, after=SUFFIX))
+            written = files.publish(self._job, manifest, sums, Conflict.OVERWRITE)
+            result.manifest = display(written or sums)
         return result
 
-    def _result(self, output: Output, target: Path) -> ZipResult:
+    def _sums(self, members: list[Packed]) -> Iterator[tuple[bytes, bytes]]:
+        """Name and digest of every file; a hard link has the digest of what it links to."""
+        known = {member.name: member.sha256 for member in members if member.kind == "f"}
+        for member in members:
+            digest = member.sha256 if member.kind == "f" else known.get(member.record, b"")
+            if member.kind in "fh" and digest:
+                yield member.name, digest
+
+    def _result(self, packed: int, target: Path) -> ZipResult:
         tally, seconds = self._tally, self._elapsed()
-        packed = output.position
         result = ZipResult(
             format=self._info.label,
             name="",
@@ -329,6 +395,7 @@ class Packing:
             skipped=tally.skipped,
             changed=tally.changed,
             encrypted=self._options.password is not None,
+            tested=self._wants_test,
             resumed=self._before > 0,
             warnings=tally.notes,
             more_warnings=tally.hidden_notes,
@@ -350,3 +417,7 @@ class Packing:
                     self._name(result, self._plan.target.with_name(entry.name))
                     return result
         return None
+
+
+def _never_stop() -> None:
+    """Removing sources is not interrupted: the archive that holds them is published already."""

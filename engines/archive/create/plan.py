@@ -14,7 +14,7 @@ from engines.archive.create.encryption import require_aes
 from engines.archive.create.pipeline import thread_count
 from engines.archive.create.select import Filter, parse_bytes, parse_moment
 from engines.archive.create.session import Options
-from engines.archive.formats import FORMATS, format_of_name
+from engines.archive.formats import FORMATS, TAR_FAMILY, format_of_name
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.operations import ArchiveFormat, Zip, with_defaults
@@ -76,7 +76,7 @@ def options_of(op: Zip, settings: Settings, secrets: Mapping[str, str]) -> Optio
         sparse=op.sparse,
         xattrs=op.xattrs,
         owner=op.owner,
-        hashed=op.manifest or op.delete_source,
+        hashed=op.manifest or op.delete_source or (op.test and op.format in TAR_FAMILY),
     )
 
 

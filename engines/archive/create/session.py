@@ -69,6 +69,7 @@ class Tally:
     """Bytes of file content in the archive."""
     skipped: int = 0
     changed: int = 0
+    changed_names: set[bytes] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     hidden_notes: int = 0
 
@@ -143,6 +144,7 @@ class Session:
     def changed(self, entry: Entry) -> None:
         """Report a file that was written to while it was read."""
         self.tally.changed += 1
+        self.tally.changed_names.add(entry.name)
         self.note(f"'{entry.shown}' changed while it was read; the archive holds what was read")
 
     def packed(self, member: Packed) -> None:

@@ -13,6 +13,7 @@ HARDLINK: Final = b"1"
 SYMLINK: Final = b"2"
 FOLDER: Final = b"5"
 _PAX: Final = b"x"
+_SPARSE: Final = b"S"
 END: Final = bytes(2 * BLOCK)
 
 Record = tuple[bytes, bytes]
@@ -70,13 +71,17 @@ def header(
     main = _block(short, prefix, kind, mode, owner, names, size, mtime, link)
     if not pax:
         return main
+    return _extended(pax, short, mtime) + main
+
+
+def _extended(pax: list[Record], name: bytes, mtime: int) -> bytes:
+    """A pax header for the member that follows."""
     if any(not _is_utf8(value) for key, value in pax if key in (b"path", b"linkpath")):
         pax.insert(0, (b"hdrcharset", b"BINARY"))
     body = b"".join(_record(key, value) for key, value in pax)
-    extended = _block(
-        b"PaxHeaders/" + short[-80:].lstrip(b"/"), b"", _PAX, 0o644, (0, 0), (b"", b""), len(body), 0, b""
-    )
-    return extended + body + padding(len(body)) + main
+    label = b"PaxHeaders/" + name[-80:].lstrip(b"/")
+    head = _block(label, b"", _PAX, 0o644, (0, 0), (b"", b""), len(body), max(0, min(mtime, _MAX12 - 1)), b"")
+    return head + body + padding(len(body))
 
 
 def _block(
@@ -134,23 +139,49 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % length + body
 
 
-def sparse_map(segments: Sequence[tuple[int, int]]) -> bytes:
-    """The map in front of a sparse member's data (GNU pax format 1.0): offsets and lengths in decimal."""
-    numbers = [len(segments)]
-    for offset, length in segments:
-        numbers += (offset, length)
-    text = b"".join(b"%d\n" % number for number in numbers)
-    return text + padding(len(text))
+def sparse_header(
+    name: bytes,
+    segments: Sequence[tuple[int, int]],
+    *,
+    realsize: int,
+    mode: int,
+    owner: tuple[int, int],
+    names: tuple[bytes, bytes] = (b"", b""),
+    mtime: int = 0,
+    records: Sequence[Record] = (),
+) -> bytes:
+    """The headers of a sparse file in GNU tar's own format (type S), which more readers know than the pax one.
+
+    Args:
+        segments: Offset and length of each stretch of data; they are stored one after another.
+        realsize: Size of the file with its holes.
+    """
+    size = sum(length for _, length in segments)
+    pieces = [*segments, (realsize, 0)]
+    pax: list[Record] = []
+    if len(name) > 100 or (not name.isascii() and _is_utf8(name)):
+        pax.append((b"path", name))
+    pax += records
+    block = bytearray(_block(name[:100], b"", _SPARSE, mode, owner, names, size, mtime, b""))
+    block[257:265] = b"ustar  \0"
+    block[345:512] = bytes(167)
+    block[386:482] = b"".join(_number(a) + _number(b) for a, b in pieces[:4]).ljust(96, b"\0")
+    block[482] = len(pieces) > 4
+    block[483:495] = _number(realsize)
+    if size >= _MAX12:
+        block[124:136] = _number(size)
+    block[148:156] = b"        "
+    block[148:156] = b"%06o\0 " % sum(block)
+    more = bytearray()
+    for start in range(4, len(pieces), 21):
+        part = b"".join(_number(a) + _number(b) for a, b in pieces[start : start + 21]).ljust(504, b"\0")
+        more += part + (b"\1" if start + 21 < len(pieces) else b"\0") + bytes(7)
+    return (_extended(pax, name, mtime) if pax else b"") + bytes(block) + bytes(more)
 
 
-def sparse_records(name: bytes, size: int) -> list[Record]:
-    """The pax records of a sparse member of `size` bytes."""
-    return [
-        (b"GNU.sparse.major", b"1"),
-        (b"GNU.sparse.minor", b"0"),
-        (b"GNU.sparse.name", name),
-        (b"GNU.sparse.realsize", b"%d" % size),
-    ]
+def _number(value: int) -> bytes:
+    """A 12-byte number: octal, or base 256 where that is too short."""
+    return b"%011o\0" % value if value < _MAX12 else b"\x80" + value.to_bytes(11, "big")
 
 
 @lru_cache(1024)

@@ -195,36 +195,30 @@ class TarWriter:
 
     # Headers
 
-    def _header(self, entry: Entry, kind: bytes, **more: Any) -> bytes:
+    def _common(self, entry: Entry) -> dict[str, Any]:
+        """What every header says of an entry: mode, owner, time, extended attributes."""
         options = self._options
         owner, names = (entry.uid, entry.gid), (b"", b"")
         if options.reproducible or options.owner is Owner.NONE:
             owner = (0, 0)
         elif options.owner is not Owner.NUMERIC:
             names = tarformat.owner_names(*owner)
+        return {
+            "mode": options.mode(entry),
+            "owner": owner,
+            "names": names,
+            "mtime": options.mtime(entry),
+            "records": self._xattrs(entry) if options.xattrs else (),
+        }
+
+    def _header(self, entry: Entry, kind: bytes, *, size: int = 0, link: bytes = b"") -> bytes:
         name = entry.name + b"/" if kind == tarformat.FOLDER else entry.name
-        records = [*more.pop("records", []), *(self._xattrs(entry) if options.xattrs else [])]
-        name = more.pop("name", name)
-        return tarformat.header(
-            name,
-            kind,
-            mode=options.mode(entry),
-            owner=owner,
-            names=names,
-            mtime=options.mtime(entry),
-            records=records,
-            **more,
-        )
+        return tarformat.header(name, kind, size=size, link=link, **self._common(entry))
 
     def _large_header(self, entry: Entry, segments: Sequence[tuple[int, int]]) -> bytes:
-        total = sum(length for _, length in segments)
-        if total == entry.size:
+        if sum(length for _, length in segments) == entry.size:
             return self._header(entry, tarformat.REGULAR, size=entry.size)
-        table = tarformat.sparse_map([*segments, (entry.size, 0)])
-        folder, _, leaf = entry.name.rpartition(b"/")
-        placed = (folder + b"/" if folder else b"") + b"GNUSparseFile.0/" + leaf
-        records = tarformat.sparse_records(entry.name, entry.size)
-        return self._header(entry, tarformat.REGULAR, size=len(table) + total, name=placed, records=records) + table
+        return tarformat.sparse_header(entry.name, segments, realsize=entry.size, **self._common(entry))
 
     def _xattrs(self, entry: Entry) -> list[tuple[bytes, bytes]]:
         handle = entry.folder.handle()
@@ -360,7 +354,8 @@ class TarWriter:
                 digest = file.digest.hash.digest() if file.digest is not None else b""
             if changed:
                 session.changed(entry)
-            session.packed(packed_of(entry, sha256=digest, kind=kind))
+            link = entry.twin.name if kind == "h" and entry.twin is not None else b""
+            session.packed(packed_of(entry, sha256=digest, kind=kind, record=link))
             name = name or entry.name
         session.advance(outcome.bytes_read, name)
         if not self._filling:
