@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PLAIN_TERMINALS: Final = frozenset({"linux", "vt100", "vt220", "dumb", "unknown", ""})
 """Terminals whose fonts cannot be trusted with block glyphs."""
+_SIZE_PERIOD: Final = 1.0
 CLIPBOARD_LIMIT: Final = 74_994
 """Bytes: the longest OSC 52 text that terminals in use take (100,000 in base64)."""
 
@@ -115,6 +116,8 @@ class DeckApp(App[int]):
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self.exit, 128 + number)
+        if isinstance(self._driver, PatientDriver):
+            self.set_interval(_SIZE_PERIOD, self._driver.check_size)
         self.call_after_refresh(self.attach)
 
     def attach(self) -> None:

@@ -10,11 +10,14 @@ This touches `WriterThread._queue`, which is private: Textual is pinned, and tes
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sys
 from typing import Final
 
+from textual import events
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 
 HIGH_WATER: Final = 12
 """Queued frames at which new ones are dropped; Textual's queue holds 30, the rest is for control sequences."""
@@ -53,6 +56,18 @@ class PatientDriver(LinuxDriver):
                 self._loop.call_later(_LOOK_AGAIN, self._recover)
             return
         super().write(data)
+
+    def check_size(self) -> None:
+        """Look whether the terminal has another size than we think.
+
+        SIGWINCH is lost while a process is stopped, and some multiplexers send it before the size has changed.
+        """
+        try:
+            size = Size(*os.get_terminal_size(self.fileno))
+        except OSError:
+            return
+        if size.width and size.height and size != self._app.size:
+            self._app.post_message(events.Resize(size, size))
 
     def switch_mouse(self) -> bool:
         """Take the mouse or give it back; tells whether it is taken now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DEFAULT: Final = "taskdeck-dark"
 ANSI: Final = "taskdeck-ansi"
@@ -97,6 +97,7 @@ THEMES: Final = (
         error="ansi_red",
         dark=True,
         variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
             "rest": "ansi_default",
             "cursor": "ansi_default",
             "faint": "ansi_default",

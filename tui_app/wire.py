@@ -51,6 +51,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     started: float
     rev: int = 0
     server: str = "taskdeck"
+    url: str = ""
+    """Address of the TCP side, empty while it is off."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -113,7 +115,7 @@ class ControlAllRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     action: Literal["pause", "resume"]
     finish_current: bool = False
-    """With pause: what runs may finish, nothing more starts."""
+    """With `pause`: running tasks finish, nothing more starts."""
 
 
 class ReorderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from engines import operations
 from engines.errors import TaskdeckError
 from engines.metrics import HostSampler, TreeSampler
 from engines.model import (
+    ACTIVE,
     TERMINAL,
     Action,
     Actor,
@@ -51,6 +52,7 @@ from engines.tasks.watcher import LocalWatcher
 
 _BEAT: Final = 0.5  # progress is written at most twice a second in total
 _DISK_EVERY: Final = 5.0
+_DRAIN_LOOK: Final = 0.1
 _METRICS_EVERY: Final = 2.0
 _HOUSEKEEPING: Final = 600.0
 _PAGE_LIMIT: Final = 1000
@@ -133,6 +135,12 @@ class TaskService:
         await self.journal.flush()
         await asyncio.to_thread(self.store.close)
         self.lock.release()
+
+    async def drain(self) -> None:
+        """Start nothing more, and return once nothing runs; `stop` comes next."""
+        self.engine.stopping = True
+        while any(record.busy or record.state in ACTIVE for record in self.board.active.values()):  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_LOOK)
 
     def reload(self, settings: Settings) -> None:
         """Use new settings for what starts from now on.

@@ -33,6 +33,7 @@ TOKEN: Final = "TASKDECK_RUN"  # noqa: S105 - the name of a variable
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[3:]; from engines.tasks.worker import main; main(sys.argv[1:3])"
 _LINE_LIMIT: Final = 32 << 20  # a checkpoint with the central directory of a million members still fits
 _STAND_STILL: Final = 2.0
+_GARBAGE_LIMIT: Final = 100
 _IO_CLASSES: Final = {"best-effort": (psutil.IOPRIO_CLASS_BE, 7), "idle": (psutil.IOPRIO_CLASS_IDLE, None)}
 
 
@@ -246,6 +247,8 @@ class ProcessRun:
         return self._verdict(status)
 
     def _verdict(self, status: int) -> End:
+        if self._garbage >= _GARBAGE_LIMIT:
+            return End(Ending.CRASHED, reason="it wrote rubbish where its events belong")
         if self._closing is not None:
             return self._closing
         if self._asked is not None and (self._killed or status == -signal.SIGTERM):
@@ -272,7 +275,7 @@ class ProcessRun:
         self._garbage += 1
         if self._garbage <= 3:
             self._sink.log(f"error: not an event: {display(line[:200].rstrip())}")
-        if self._garbage == 100:
+        if self._garbage == _GARBAGE_LIMIT:
             self._signal(signal.SIGKILL)
 
     async def _event(self, event: _Event) -> None:

@@ -98,12 +98,12 @@ class WorkerJob:
 
     def check(self) -> None:
         """See `Job.check`."""
-        if (self._stop is not None or self._signalled) and (stop := self._why()) is not None:
+        if (self._stop is not None or self._signalled) and (stop := self.why()) is not None:
             raise Stopped(stop)
 
     def keep_partial(self) -> bool:
         """See `Job.keep_partial`."""
-        return self._why() is Stop.SUSPEND
+        return self.why() is Stop.SUSPEND
 
     def claim(self, path: Path) -> Path:
         """See `Job.claim`: returns when the daemon has it on disk."""
@@ -154,7 +154,7 @@ class WorkerJob:
                 self._stop = Stop(message["why"])
             self._told.set()
 
-    def _why(self) -> Stop | None:
+    def why(self) -> Stop | None:
         """Why to stop. A bare SIGTERM (a service manager stopping everything) keeps partial outputs."""
         if self._signalled and self._stop is None:
             self._told.wait(0.1)
@@ -210,24 +210,30 @@ def _run(line: JobLine, out: Pipe, rest: bytes) -> Json:
         return _call(line, job, out)
     except Stopped as stopped:
         return {"t": "stopped", "why": stopped.stop.value}
-    except TaskdeckError as error:
-        return {"t": "error", "error": msgspec.to_builtins(error.info)}
-    except OSError as error:
-        from engines.paths import unreadable
-
-        shown = unreadable(os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file", error)
-        _trace(out)
-        return {"t": "error", "error": msgspec.to_builtins(shown.info)}
-    except MemoryError:
-        return {"t": "crash", "reason": "it needed more memory than it may use"}
-    except Exception as error:  # the last wall: a fault of ours becomes a failed task with its traceback in the log
-        _trace(out)
-        shown = TaskdeckError(
-            "internal", f"cannot {line.op.get('op', 'run')}", f"{type(error).__name__}: {error}", "see the task's log"
-        )
-        return {"t": "error", "error": msgspec.to_builtins(shown.info)}
+    except Exception as error:  # the last wall: whatever went wrong becomes an event
+        if (why := job.why()) is not None:  # its tools were asked to stop as well: their failing is no error
+            return {"t": "stopped", "why": why.value}
+        return _failure(line, error, out)
     finally:
         job.flush()
+
+
+def _failure(line: JobLine, error: Exception, out: Pipe) -> Json:
+    """An exception as a closing event."""
+    if isinstance(error, TaskdeckError):
+        return {"t": "error", "error": msgspec.to_builtins(error.info)}
+    if isinstance(error, MemoryError):
+        return {"t": "crash", "reason": "it needed more memory than it may use"}
+    _trace(out)
+    if isinstance(error, OSError):
+        from engines.paths import unreadable
+
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
+        return {"t": "error", "error": msgspec.to_builtins(unreadable(name, error).info)}
+    shown = TaskdeckError(
+        "internal", f"cannot {line.op.get('op', 'run')}", f"{type(error).__name__}: {error}", "see the task's log"
+    )
+    return {"t": "error", "error": msgspec.to_builtins(shown.info)}
 
 
 def _call(line: JobLine, job: WorkerJob, out: Pipe) -> Json:

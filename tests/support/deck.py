@@ -40,7 +40,7 @@ def main() -> int:
             await asyncio.sleep(0.5)
             tasks.step(0.5, chance=chance)
             if options.beat:
-                with open(options.beat, "ab") as beat:  # noqa: ASYNC230 - one byte
+                with open(options.beat, "ab") as beat:
                     beat.write(b".")
 
     running: list[asyncio.Task[None]] = []

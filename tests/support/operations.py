@@ -157,6 +157,7 @@ def run_act(op: Act, job: Job) -> ActResult:
             while tool.poll() is None:
                 job.check()
                 time.sleep(0.01)
+            raise TaskdeckError("tool.failed", "cannot act", "the tool has ended")
         case "escape":  # a child that leaves the process group
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
             job.progress(1, 2, item=str(child.pid))
@@ -199,4 +200,4 @@ def test_operations(*more: OperationSpec) -> Iterator[None]:
         yield
     finally:
         for name in added:
-            del operations.OPERATIONS[name]
+            operations.OPERATIONS.pop(name, None)

@@ -70,7 +70,9 @@ async def hello(request: web.Request) -> web.Response:
     """GET /api/v1/hello."""
     deck = request.app[DECK]
     rev = (await deck.tasks.query(Query(limit=1))).rev
-    return json_response(wire.Hello(wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev))
+    return json_response(
+        wire.Hello(wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev, url=deck.url)
+    )
 
 
 async def create(request: web.Request) -> web.Response:

@@ -43,6 +43,8 @@ class Deck:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
     stuck_after: float = 10.0
+    url: str = ""
+    """Address of the TCP side, empty while it is off."""
     connections: int = 0
     """Live WebSockets, for the metrics."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import os
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -17,7 +15,7 @@ from engines.errors import TaskdeckError
 from engines.model import Actor
 from engines.names import display
 from tui_app import wire
-from tui_app.locations import Locations, write_private
+from tui_app.tokens import token_hash
 from tui_app.web.context import CALLER, DECK, Caller, Deck, face, user_name
 from tui_app.web.problem import from_exception
 
@@ -141,22 +139,3 @@ def _same_protocol(request: web.Request) -> None:
         f"this daemon is {wire.program_version()} with another protocol",
         "run `taskdeck restart` (tasks are kept)",
     )
-
-
-def token_hash(token: str) -> str:
-    """What the server keeps of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def read_token(locations: Locations, *, renew: bool = False) -> str:
-    """The bearer token of the TCP side, made when there is none yet."""
-    if not renew:
-        try:
-            found = locations.token.read_text().strip()
-        except OSError:
-            found = ""
-        if found:
-            return found
-    token = f"deck_{secrets.token_urlsafe(32)}"
-    write_private(locations.token, token + "\n")
-    return token

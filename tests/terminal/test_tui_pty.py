@@ -1,0 +1,135 @@
+"""The TUI on a bare pseudo terminal: stalls, hang-ups, signals, colours, hostile names."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.terminal import DECK, Pty, until
+
+ALT_SCREEN, MAIN_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
+HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
+SGR = re.compile(rb"\x1b\[([0-9;]*)m")
+
+
+def colours(output: bytes) -> list[bytes]:
+    """SGR parameters that set a colour."""
+    found = []
+    for codes in SGR.findall(output):
+        # 39 and 49 are the terminal's own colours.
+        if any(
+            (30 <= int(code or 0) <= 48 and code != b"39") or 90 <= int(code or 0) <= 107 for code in codes.split(b";")
+        ):
+            found.append(codes)
+    return found
+
+
+@pytest.mark.slow
+def test_a_terminal_that_does_not_read_stops_nobody_and_is_repainted_afterwards(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    with Pty([*DECK, "--tasks", "40", "--live", "--beat", str(beat)], size=(200, 60)) as terminal:
+        terminal.expect("holiday pictures")
+        # Not reading, and keys that repaint everything: the writer's queue fills in a moment.
+        for _ in range(60):
+            terminal.send("GgGgGgGg")
+        before = len(beat.read_bytes()) if beat.exists() else 0
+        time.sleep(4)
+        assert len(beat.read_bytes()) - before >= 5, "the event loop went on while the terminal was stalled"
+        assert terminal.process.poll() is None
+        terminal.read(1.0)
+        terminal.output = b""
+        terminal.send("z")
+        terminal.expect("holiday pictures")
+        terminal.send("q")
+        assert terminal.wait() == 0
+        assert terminal.output.rstrip().find(MAIN_SCREEN) >= 0
+
+
+@pytest.mark.slow
+def test_a_hung_up_terminal_ends_the_program() -> None:
+    with Pty([*DECK, "--live"]) as terminal:
+        terminal.expect("holiday pictures")
+        terminal.hang_up()
+        until(lambda: terminal.process.poll() is not None, "the program ends after a hang-up")
+        assert terminal.process.returncode in (0, 128 + signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_clean_terminal(number: signal.Signals) -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 128 + number
+        assert terminal.output.rfind(MAIN_SCREEN) > terminal.output.rfind(ALT_SCREEN)
+        assert terminal.output.rfind(SHOW_CURSOR) > terminal.output.rfind(HIDE_CURSOR)
+        assert b"\x1b[?1003l" in terminal.output, "the mouse is given back"
+        assert b"Traceback" not in terminal.output
+
+
+def test_leaving_says_what_goes_on_in_the_background() -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        terminal.send("q")
+        assert terminal.wait() == 0
+        farewell = terminal.output[terminal.output.rfind(MAIN_SCREEN) :]
+        assert b"running" in farewell and b"Come back with `taskdeck`" in farewell
+
+
+def test_an_idle_picture_sends_nothing() -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        until(lambda: not terminal.read(0.5), "the first picture is done")
+        assert terminal.read(2.5) == b""
+
+
+def test_no_color_means_no_colour_at_all() -> None:
+    with Pty(env={"NO_COLOR": "1"}) as terminal:
+        terminal.expect("holiday pictures")
+        terminal.read(0.5)
+        assert colours(terminal.output) == []
+
+
+def test_sixteen_colours_are_enough() -> None:
+    with Pty(env={"TERM": "xterm", "COLORTERM": ""}) as terminal:
+        terminal.expect("holiday pictures")
+        terminal.read(0.5)
+        assert colours(terminal.output)
+        assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", terminal.output)
+
+
+def test_the_linux_console_gets_ascii_glyphs() -> None:
+    with Pty([*DECK, "--tasks", "4"], env={"TERM": "linux", "COLORTERM": ""}) as terminal:
+        terminal.expect("holiday pictures")
+        terminal.read(0.5)
+        assert "━".encode() not in terminal.output and b"#####" in terminal.output
+        assert b"\x1b]2;" not in terminal.output
+
+
+def test_a_hostile_name_cannot_reach_the_terminal() -> None:
+    # The engine sanitises names; this is what the list itself does with one that was not.
+    from engines.names import display
+
+    name = display("evil\x1b]0;owned\x07\x1b[2J\u202e[b]\n.zip")
+    with Pty([*DECK, "--tasks", "4", "--title", name]) as terminal:
+        terminal.expect("evil")
+        terminal.read(0.5)
+        assert b"]0;owned\x07" not in terminal.output
+        assert "\u202e".encode() not in terminal.output
+        assert b"[b]" in terminal.output, "markup is text"
+
+
+def test_the_title_tells_how_many_run() -> None:
+    with Pty() as terminal:
+        terminal.expect("\x1b]2;Taskdeck: ")
+        terminal.expect("\x1b]9;4;1;")
+
+
+@pytest.mark.parametrize(("term", "words"), [("dumb", b"TERM is dumb")])
+def test_a_dumb_terminal_is_refused_with_a_way_out(term: str, words: bytes) -> None:
+    with Pty(env={"TERM": term}) as terminal:
+        assert terminal.wait() != 0
+        assert words in terminal.output and b"status --watch" in terminal.output

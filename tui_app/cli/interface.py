@@ -1,0 +1,120 @@
+"""`taskdeck` without a command: the terminal interface, attached to a daemon or with its own engine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from engines.errors import Exit, TaskdeckError
+from engines.names import display
+from engines.tasks.api import Tasks
+from tui_app.cli.context import Context
+from tui_app.cli.output import err, is_interactive
+
+if TYPE_CHECKING:
+    from tui_app.client import TaskClient
+
+
+def open_interface(context: Context, *, solo: bool, url: str | None, token: str | None) -> int:
+    """Open the interface; without a terminal show the tasks instead."""
+    url = url or os.environ.get("TASKDECK_URL") or None
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
+        if solo or url:
+            raise TaskdeckError(
+                "usage", "cannot open the terminal interface", "there is no terminal", "use `taskdeck serve`"
+            )
+        from tui_app.cli import tasks
+        from tui_app.cli.parser import Parser
+
+        parser = Parser(prog="taskdeck status")
+        tasks.add_arguments(parser, "status")
+        return tasks.run(context, "status", parser.parse_args([]))
+    if solo and url:
+        raise TaskdeckError("usage", "cannot open the terminal interface", "--solo and --url exclude each other")
+    if solo:
+        return _solo(context)
+    if url is not None:
+        return _remote(context, url, token or os.environ.get("TASKDECK_TOKEN") or None)
+    return _attached(context)
+
+
+def _attached(context: Context) -> int:
+    """The interface paints first and then attaches; the daemon starts meanwhile."""
+    from tui_app.app import run
+
+    clients: list[TaskClient] = []
+
+    async def connect() -> Tasks:
+        from tui_app.client import TaskClient
+        from tui_app.local import ensure_daemon
+
+        await asyncio.to_thread(ensure_daemon, context.locations, flags=context.global_arguments())
+        await closing()
+        client = TaskClient(socket=context.locations.socket(), face="tui", reconnect=False)
+        clients.append(client)
+        await client.hello()
+        return client
+
+    async def stop() -> None:
+        await clients[0].stop_daemon()
+
+    async def closing() -> None:
+        while clients:
+            await clients.pop().close()
+
+    return run(connect, context.load_config().settings, where="this machine", stop=stop, closing=closing)
+
+
+def _remote(context: Context, url: str, token: str | None) -> int:
+    from tui_app.app import run
+    from tui_app.client import TaskClient
+    from tui_app.places import RemotePlaces
+
+    if not url.startswith(("http://", "https://")):
+        raise TaskdeckError("usage", f"cannot open '{display(url, limit=100)}'", "it is no http or https address")
+    client = TaskClient(url=url, token=token, face="tui", reconnect=False)
+
+    async def connect() -> Tasks:
+        await client.hello()
+        return client
+
+    where = display(url, limit=100)
+    places = RemotePlaces(client.files)
+    return run(connect, context.load_config().settings, where=where, places=places, closing=client.close)
+
+
+def _solo(context: Context) -> int:
+    """Interface, engine and API in this process and one event loop."""
+    from tui_app.app import run
+    from tui_app.daemon import Daemon, start_logging
+
+    start_logging(context.locations, stderr=False)
+    daemon = Daemon(context.locations, context.load_config, tcp=True)
+    daemon.claim()
+    started = False
+
+    async def connect() -> Tasks:
+        nonlocal started
+        if not started:
+            await daemon.start()
+            started = True
+        return daemon.tasks
+
+    return run(connect, daemon.settings, where="this process", closing=daemon.close, detachable=False)
+
+
+def offer_restart(context: Context, error: TaskdeckError) -> bool:
+    """After a version mismatch: ask, and restart the daemon with its tasks kept. Whether that was done."""
+    if error.code != "daemon.version" or not is_interactive():
+        return False
+    err(f"taskdeck: {error.message}")
+    sys.stderr.write("Restart the daemon now? Running tasks go on from their checkpoints. [Y/n] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().casefold() not in ("", "y", "yes"):
+        return False
+    from tui_app.cli import serving
+
+    return serving.run(context, "restart", argparse.Namespace(drain=False)) == Exit.OK

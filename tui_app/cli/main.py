@@ -1,0 +1,65 @@
+"""Entry of the command line: finds the command, runs it, turns every error into a sentence and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+
+from engines.errors import Exit, TaskdeckError
+from tui_app.cli.context import Context
+from tui_app.cli.output import err, out, out_json, show_error
+from tui_app.cli.parser import command_parser, find_command, program_parser
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; returns its exit status and never raises."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+    except TaskdeckError as error:
+        with contextlib.suppress(BrokenPipeError):
+            show_error(error.info)
+            if "--json" in argv:
+                out_json({"error": error.info})
+        status = error.info.exit
+    except BrokenPipeError:
+        # The reader went away (`| head`): end as a program killed by SIGPIPE would, without a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        err("")
+        status = 128 + signal.SIGINT
+    except SystemExit as leave:  # argparse after --help
+        status = leave.code if isinstance(leave.code, int) else 0
+    except Exception as error:
+        if os.environ.get("TASKDECK_DEBUG"):
+            raise
+        why = f"{type(error).__name__}: {error}"
+        show_error(TaskdeckError("internal", "cannot go on", why, "set TASKDECK_DEBUG=1 for the details").info)
+        status = Exit.FAILED
+    return int(status)
+
+
+def _run(argv: list[str]) -> int:
+    options = program_parser().parse_args(argv)
+    context = Context(options.config, options.settings, options.root)
+    if options.version:
+        from tui_app.wire import program_version
+
+        out(f"taskdeck {program_version()}")
+        return Exit.OK
+    if options.command is None:
+        from tui_app.cli.interface import open_interface
+
+        return open_interface(context, solo=options.solo, url=options.url, token=options.token)
+    command = find_command(options.command)
+    parser = command_parser(command)
+    if command.hidden:
+        return command.load().run(context, command.name, parser.parse_args(options.rest))
+    return command.load().run(context, command.name, parser.parse_intermixed_args(options.rest))

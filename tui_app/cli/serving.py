@@ -1,0 +1,137 @@
+"""Commands about the daemon: serve, stop, restart, service, web."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Final
+
+from engines.errors import Exit, TaskdeckError
+from tui_app.cli.context import Context
+from tui_app.cli.output import err, out
+from tui_app.local import LocalClient, answers, ensure_daemon
+from tui_app.wire import StopRequest
+
+_STOP_WITHIN: Final = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Parameters of the commands of this module."""
+    if name == "serve":
+        parser.add_argument("--foreground", action="store_true", help="stay in the foreground (the default)")
+        parser.add_argument("--background", action="store_true", help="log to the file only; what commands start")
+        parser.add_argument("--web", action=argparse.BooleanOptionalAction, help="serve the web side on TCP")
+        parser.add_argument("--host", metavar="ADDRESS", help="address of the web side")
+        parser.add_argument("--port", metavar="PORT", help="its port; 0 takes a free one")
+    elif name in ("stop", "restart"):
+        parser.add_argument("--drain", action="store_true", help="let running tasks finish first, start no more")
+    elif name == "service":
+        parser.add_argument("action", choices=["install", "uninstall", "status", "print"], nargs="?", default="status")
+    elif name == "web":
+        parser.add_argument("action", choices=["token", "url"], help="token: what clients need; url: where it listens")
+        parser.add_argument("--new", action="store_true", help="make a new token; the old one ends with a restart")
+
+
+def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
+    """Run a command of this module."""
+    match name:
+        case "serve":
+            return _serve(context, arguments)
+        case "stop":
+            return _stop(context, drain=arguments.drain)
+        case "restart":
+            return _restart(context, drain=arguments.drain)
+        case "service":
+            from tui_app.service import command
+
+            return command(context, arguments.action)
+    return _web(context, arguments)
+
+
+def _serve(context: Context, arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    if arguments.web is not None:
+        context.add_flag("web.enabled", str(arguments.web).lower())
+    if arguments.host is not None:
+        context.add_flag("web.host", arguments.host)
+    if arguments.port is not None:
+        context.add_flag("web.port", arguments.port)
+    from tui_app.daemon import serve, start_logging
+
+    start_logging(context.locations, stderr=not arguments.background)
+    asyncio.run(serve(context.locations, context.load_config))
+    return Exit.OK
+
+
+def _stop(context: Context, *, drain: bool) -> int:
+    locations = context.locations
+    if not answers(locations):
+        err("taskdeck: no daemon is running")
+        return Exit.OK
+    client = LocalClient(locations, any_version=True)
+    pid = client.hello().pid
+    client.post("/api/v1/stop", dict[str, bool], StopRequest(drain))
+    client.close()
+    _gone(pid, None if drain else _STOP_WITHIN)
+    err("taskdeck: the daemon has stopped; open tasks go on when it starts again")
+    return Exit.OK
+
+
+def _gone(pid: int, within: float | None) -> None:
+    """Wait until the process has ended.
+
+    Raises:
+        TaskdeckError: `daemon.running` when it takes too long.
+    """
+    deadline = None if within is None else time.monotonic() + within
+    while deadline is None or time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return
+        if _is_zombie(pid):
+            return
+        time.sleep(0.02)
+    raise TaskdeckError("daemon.running", "cannot stop the daemon", f"process {pid} still runs", f"run `kill {pid}`")
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[:1] == [b"Z"]
+    except OSError:
+        return True
+
+
+def _restart(context: Context, *, drain: bool) -> int:
+    if answers(context.locations):
+        _stop(context, drain=drain)
+    ensure_daemon(context.locations, flags=context.global_arguments())
+    hello = LocalClient(context.locations).hello()
+    out(f"daemon {hello.version} runs (process {hello.pid})")
+    return Exit.OK
+
+
+def _web(context: Context, arguments: argparse.Namespace) -> int:
+    from tui_app.locations import private_directory
+    from tui_app.tokens import read_token
+
+    if arguments.action == "token":
+        private_directory(context.locations.state)
+        out(read_token(context.locations, renew=arguments.new))
+        if arguments.new and answers(context.locations):
+            LocalClient(context.locations).post("/api/v1/reload", dict[str, bool], {})
+        return Exit.OK
+    if not answers(context.locations):
+        raise TaskdeckError(
+            "daemon.absent", "cannot tell the address", "no daemon is running", "run `taskdeck serve --web`"
+        )
+    url = LocalClient(context.locations).get("/api/v1/hello", dict[str, object]).get("url", "")
+    if not url:
+        raise TaskdeckError(
+            "usage", "cannot tell the address", "the web side is off", "run `taskdeck config set web.enabled true`"
+        )
+    out(f"{url}/dashboard")
+    return Exit.OK

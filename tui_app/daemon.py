@@ -1,0 +1,239 @@
+"""The daemon: the task service, the API on a Unix socket and, when switched on, on TCP; one a state directory.
+
+The same class is the engine of `taskdeck serve` and of `taskdeck --solo`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from engines.errors import TaskdeckError
+from engines.paths import PathPolicy
+from engines.settings import Settings, WebSettings
+from engines.tasks.service import TaskService
+from tui_app import wire
+from tui_app.config import Config
+from tui_app.locations import Locations, private_directory
+from tui_app.tokens import read_token, token_hash
+from tui_app.web.context import Deck
+from tui_app.web.server import Server
+
+_LOG: Final = logging.getLogger("taskdeck")
+_LOG_BYTES: Final = 1 << 20
+_LOG_FILES: Final = 3
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+class Daemon:
+    """Everything a daemon owns, from lock to sockets.
+
+    Args:
+        load: Reads the settings; called again for every reload.
+        tcp: Whether to listen on TCP; None leaves it to `web.enabled`.
+
+    Raises:
+        TaskdeckError: `settings.invalid`.
+    """
+
+    def __init__(self, locations: Locations, load: Callable[[], Config], *, tcp: bool | None = None) -> None:
+        self.locations = locations
+        self._load = load
+        self._tcp = tcp
+        self.settings: Settings = load().settings
+        self._service: TaskService | None = None
+        self._server: Server | None = None
+        self._deck: Deck | None = None
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._drain = False
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    @property
+    def tasks(self) -> TaskService:
+        """The task service, once started."""
+        assert self._service is not None
+        return self._service
+
+    @property
+    def url(self) -> str:
+        """Address of the TCP side, empty while it is off."""
+        return self._deck.url if self._deck is not None else ""
+
+    def claim(self) -> TaskService:
+        """Take the lock and open the store; the first part of `start`, which needs no event loop yet."""
+        private_directory(self.locations.state)
+        PathPolicy.of(self.settings.roots)
+        self._service = TaskService(self.locations.state, self.settings, version=wire.program_version())
+        return self._service
+
+    async def start(self) -> None:
+        """Take the lock, recover the tasks, open the sockets.
+
+        Raises:
+            TaskdeckError: `daemon.running`, `settings.invalid`, `path.unreadable`, `store.*`.
+        """
+        service = self._service or self.claim()
+        try:
+            await self._open(service, PathPolicy.of(self.settings.roots))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self, service: TaskService, policy: PathPolicy) -> None:
+        self._deck = Deck(
+            tasks=service,
+            settings=self.settings,
+            policy=policy,
+            token_hash=token_hash(read_token(self.locations)),
+            stop=self.stop,
+            reload=self.reload,
+        )
+        await service.start()
+        self._server = Server(self._deck)
+        await self._server.start()
+        if self._listens(self.settings.web):
+            await self._open_tcp(self.settings.web)
+        path = await self._server.listen_unix(self.locations)
+        service.lock.describe(wire.program_version(), str(path))
+        self._deck.ready = True
+        for notice in service.notices:
+            _LOG.warning("%s", notice)
+        _LOG.info("Taskdeck %s answers on %s", wire.program_version(), path)
+
+    async def run(self) -> None:
+        """Serve until `stop` is called or a signal asks for it, then close."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_quietly)
+        notify("READY=1")
+        try:
+            await self._stopping.wait()
+            if self._drain:
+                await self._let_finish()
+        finally:
+            notify("STOPPING=1")
+            await self.close()
+
+    def stop(self, drain: bool = False) -> None:
+        """Ask the daemon to stop; asked again without `drain`, it no longer waits for running tasks."""
+        if not self._stopping.is_set():
+            self._drain = drain
+        elif not drain:
+            self._hurry.set()
+        self._stopping.set()
+
+    async def _let_finish(self) -> None:
+        _LOG.info("letting running tasks finish")
+        draining = asyncio.create_task(self.tasks.drain())
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        hurrying.cancel()
+
+    async def close(self) -> None:
+        """Close the sockets, then stop the tasks so that they go on at the next start."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop()
+        if self._service is not None:
+            service, self._service = self._service, None
+            await service.stop()
+            _LOG.info("Taskdeck has stopped")
+
+    def reload(self) -> Settings:
+        """Read the settings again and apply them to what starts from now on.
+
+        Raises:
+            TaskdeckError: `settings.invalid`; the old settings stay.
+        """
+        settings = self._load().settings
+        policy = PathPolicy.of(settings.roots)
+        self.tasks.reload(settings)
+        before, self.settings = self.settings, settings
+        assert self._deck is not None
+        self._deck.settings, self._deck.policy = settings, policy
+        self._deck.token_hash = token_hash(read_token(self.locations))
+        if settings.web != before.web:
+            task = asyncio.ensure_future(self._reopen_tcp(settings.web))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+        _LOG.info("the settings were read again")
+        return settings
+
+    def _reload_quietly(self) -> None:
+        try:
+            self.reload()
+        except TaskdeckError as error:
+            _LOG.error("the settings stay as they were: %s", error.message)
+
+    def _listens(self, settings: WebSettings) -> bool:
+        return settings.enabled if self._tcp is None else self._tcp
+
+    async def _open_tcp(self, settings: WebSettings) -> None:
+        assert self._server is not None
+        assert self._deck is not None
+        port = await self._server.listen_tcp(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self._deck.url = f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
+        _LOG.info("the web side answers on %s", self._deck.url)
+        if settings.host not in _LOOPBACK and not settings.tls_certificate:
+            _LOG.warning("%s has no TLS: whoever sits between can read the token", self._deck.url)
+
+    async def _reopen_tcp(self, settings: WebSettings) -> None:
+        if self._server is None or self._deck is None:
+            return
+        await self._server.close_tcp()
+        self._deck.url = ""
+        if self._listens(settings):
+            try:
+                await self._open_tcp(settings)
+            except TaskdeckError as error:
+                _LOG.error("%s", error.message)
+
+
+async def serve(locations: Locations, load: Callable[[], Config]) -> None:
+    """`taskdeck serve`: until a signal or a client ends it."""
+    daemon = Daemon(locations, load)
+    await daemon.start()
+    await daemon.run()
+
+
+def start_logging(locations: Locations, *, stderr: bool) -> None:
+    """Log to a rotating file of mode 0600 in the state directory, and to standard error when asked."""
+    private_directory(locations.state)
+    os.close(os.open(locations.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    handler = logging.handlers.RotatingFileHandler(
+        locations.log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", errors="backslashreplace"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    if stderr:
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(logging.Formatter("taskdeck: %(message)s"))
+        root.addHandler(shown)
+    # Malformed requests are their sender's fault; aiohttp would log each with a traceback.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+def notify(message: str) -> None:
+    """Tell systemd how we are (sd_notify(3)); does nothing elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(address)
+        sender.sendall(message.encode())
