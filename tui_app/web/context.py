@@ -58,14 +58,12 @@ class Caller:
 
 
 DECK: Final = web.AppKey("deck", Deck)
-CALLER: Final = "taskdeck.caller"
+CALLER: Final = web.RequestKey("caller", Caller)
 
 
 def caller(request: web.Request) -> Caller:
     """Who makes this request; the guard has seen to it."""
-    found = request[CALLER]
-    assert isinstance(found, Caller)
-    return found
+    return request[CALLER]
 
 
 def face(request: web.Request, default: str) -> str:

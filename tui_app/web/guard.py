@@ -48,6 +48,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[CALLER] = _identify(request, deck)
         _same_protocol(request)
         return await handler(request)
+    except web.HTTPRedirection:
+        raise
     except Exception as error:
         return from_exception(error, request)
 

@@ -48,14 +48,12 @@ def problem(error: ErrorInfo, request: web.Request, headers: dict[str, str] | No
     )
 
 
-def from_exception(error: BaseException, request: web.Request) -> web.StreamResponse:
+def from_exception(error: BaseException, request: web.Request) -> web.Response:
     """The response for whatever a handler raised; faults of ours are logged, never shown."""
     if isinstance(error, TaskdeckError):
         headers = {"WWW-Authenticate": 'Bearer realm="taskdeck"'} if error.code == "access.login" else None
         return problem(error.info, request, headers)
     if isinstance(error, web.HTTPException):
-        if error.status < 400:
-            return error
         code, what, why = _BY_STATUS.get(error.status, ("usage", "cannot answer", _phrase(error.status)))
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return problem(TaskdeckError(code, what, why).info, request, headers)

@@ -9,7 +9,6 @@ import os
 import socket
 import ssl
 import stat
-import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -86,15 +85,11 @@ class Server:
         """
         server = self._runner.server
         assert server is not None
-        open_now: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
 
         def connect() -> asyncio.BaseProtocol:
-            alive = sum(1 for item in open_now if getattr(item, "transport", None) is not None)
-            if alive >= settings.max_connections:
-                return _Refuse()
-            protocol = server()
-            open_now.add(protocol)
-            return protocol
+            # Unix connections do not count: the terminal must answer while the web side is flooded.
+            open_now = sum(1 for item in server.connections if not _is_unix(item.transport))
+            return server() if open_now < settings.max_connections else _Refuse()
 
         try:
             self._tcp = await asyncio.get_running_loop().create_server(
@@ -125,6 +120,11 @@ class Server:
                 with contextlib.suppress(OSError):
                     path.unlink()
         await self._runner.cleanup()
+
+
+def _is_unix(transport: asyncio.Transport | None) -> bool:
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    return connection is not None and connection.family == socket.AF_UNIX
 
 
 class _Refuse(asyncio.Protocol):
