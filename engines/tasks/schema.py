@@ -44,9 +44,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     CREATE INDEX task_state ON task(state, created);
     CREATE INDEX task_created ON task(created DESC, id);
-    CREATE INDEX task_finished ON task(finished DESC, id) WHERE finished IS NOT NULL;
+    CREATE INDEX task_finished ON task(finished DESC, id, search);  -- searches walk this, not the rows
     CREATE INDEX task_outcome ON task(state, finished DESC, id) WHERE finished IS NOT NULL;
-    CREATE INDEX task_op ON task(op, created DESC);
+    CREATE INDEX task_op ON task(op, finished);
+    CREATE INDEX task_family ON task(kind, finished);
     CREATE INDEX task_name ON task(name_key, created, id);
     CREATE INDEX task_kind ON task(kind_order, op, created, id);
     CREATE INDEX task_size ON task(coalesce(total, 0) DESC, created, id);

@@ -56,6 +56,7 @@ _DRAIN_LOOK: Final = 0.1
 _METRICS_EVERY: Final = 2.0
 _HOUSEKEEPING: Final = 600.0
 _PAGE_LIMIT: Final = 1000
+_TOKEN_LENGTH: Final = 32
 
 
 class TaskService:
@@ -125,7 +126,10 @@ class TaskService:
         self.engine.wake()
 
     async def stop(self) -> None:
-        """Stop the running tasks so that they go on at the next start, and close."""
+        """Stop the running tasks so that they go on at the next start, and close. A second call does nothing."""
+        if self.engine.stopping:
+            return
+        self.engine.stopping = True
         if self._beats is not None:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -262,7 +266,7 @@ class TaskService:
         with contextlib.suppress(TaskdeckError):  # an operation of another version: shown without its command
             op = operations.parse(params)
             command = display(operations.as_command(op))
-            if result is not None:
+            if result is not None and operations.spec_of(op).reply:
                 reply = operations.reply(op, result).render(emoji=False)
         return TaskDetail(
             view=view,
@@ -579,16 +583,17 @@ class TaskService:
     def _token(self) -> str:
         """The mark of this state folder's processes."""
         path = self.state_dir / "run-token"
-        try:
-            return path.read_text()
-        except FileNotFoundError:
-            token = random_secrets.token_hex(16)
-            part = path.with_suffix(".part")
-            descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(token)
-            os.replace(part, path)
-            return token
+        with contextlib.suppress(FileNotFoundError):
+            if len(token := path.read_text()) == _TOKEN_LENGTH:
+                return token
+        token = random_secrets.token_hex(_TOKEN_LENGTH // 2)
+        part = path.with_suffix(".part")
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            file.write(token)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        return token
 
     async def _load_counts(self, alive: list[Record]) -> None:
         counts = await self.store.read(history.counts)

@@ -136,7 +136,9 @@ class WorkerJob:
                 continue
             block = os.read(0, 65536)
             if not block:
-                os.killpg(0, signal.SIGKILL)
+                if os.getpgrp() == os.getpid():  # the group is ours: its tools end with us
+                    os.killpg(0, signal.SIGKILL)
+                os._exit(1)
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
                 self._control(msgspec.json.decode(line))
@@ -192,6 +194,8 @@ def main(argv: Sequence[str]) -> None:
     os.set_inheritable(events, False)
     _die_with(parent)
     out = Pipe(events)
+    import engines.operations  # noqa: F401 - while a warm worker waits, not when its job has come
+
     line, rest = _first_line()
     if line is None:
         return
@@ -237,7 +241,7 @@ def _failure(line: JobLine, error: Exception, out: Pipe) -> Json:
 
 
 def _call(line: JobLine, job: WorkerJob, out: Pipe) -> Json:
-    from engines.operations import Operation, convert, load
+    from engines.operations import Operation, convert, load  # loaded before the job is known: see `main`
 
     op = convert(line.op, cast("type[Operation]", load(line.struct)))
     function = load(line.function)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -89,11 +90,6 @@ class TaskMachine(RuleBasedStateMachine):
             running(self.folder, clock=lambda: self.now, retry_first=50, retry_cap=100, parallel_info=2)
         )
 
-        def played(record: Any) -> PlayedRun:
-            return PlayedRun(engine_module.TaskSink(self.deck.service.engine, record))
-
-        self.deck.service.engine._new_run = played  # type: ignore[method-assign,assignment]
-
     async def quiet(self) -> None:
         """Until nothing is under way."""
         service = self.deck.service
@@ -113,6 +109,10 @@ class TaskMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(
+            engine_module.Engine, "_new_run", lambda engine, record: PlayedRun(engine_module.TaskSink(engine, record))
+        )
         self.do(self.open())
 
     @rule(paused=st.booleans(), after=st.booleans(), later=st.booleans(), data=st.data())
@@ -236,6 +236,7 @@ class TaskMachine(RuleBasedStateMachine):
             await self.stack.aclose()
 
         self.do(work())
+        self.patch.undo()
         self.loop.close()
         shutil.rmtree(self.folder)
 

@@ -97,6 +97,8 @@ def run_act(op: Act, job: Job) -> ActResult:
     match op.path:
         case "nothing":
             pass
+        case "stamp":
+            Path(op.text).write_text(repr(time.time()))
         case "sleep":
             deadline = time.monotonic() + (op.number or 60)
             while time.monotonic() < deadline:
@@ -192,7 +194,7 @@ SPECS = (
 
 
 @contextmanager
-def test_operations(*more: OperationSpec) -> Iterator[None]:
+def added_operations(*more: OperationSpec) -> Iterator[None]:
     """Add the operations of this file to the table for a while."""
     added = {spec.name: spec for spec in (*SPECS, *more)}
     operations.OPERATIONS.update(added)

@@ -12,7 +12,7 @@ from typing import Any
 from engines.model import Action, Actor, Outcome, TaskState, TaskView
 from engines.settings import Settings, TasksSettings
 from engines.tasks.service import TaskService
-from tests.support.operations import test_operations
+from tests.support.operations import added_operations
 
 ME = Actor("tester", "test")
 DEADLINE = 20.0
@@ -83,7 +83,7 @@ async def running(folder: Path, *, clock: Callable[[], float] = time.time, **cha
     root = folder / "root"
     root.mkdir(exist_ok=True)
     settings = Settings(roots=(str(root),), tasks=tasks_settings(**changes))
-    with test_operations():
+    with added_operations():
         service = TaskService(folder / "state", settings, clock=clock)
         await service.start()
         try:
