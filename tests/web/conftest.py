@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operations import test_operations as quick_operations
+from tests.support.operations import added_operations as quick_operations
 from tests.support.station import Station
 from tui_app.daemon import Daemon
 
