@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import signal
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 PLAIN_TERMINALS: Final = frozenset({"linux", "vt100", "vt220", "dumb", "unknown", ""})
 """Terminals whose fonts cannot be trusted with block glyphs."""
 _SIZE_PERIOD: Final = 1.0
+_CLOSE_PATIENCE: Final = 10.0
 CLIPBOARD_LIMIT: Final = 74_994
 """Bytes: the longest OSC 52 text that terminals in use take (100,000 in base64)."""
 
@@ -104,6 +106,7 @@ class DeckApp(App[int]):
         self.theme = themes.ANSI if colourless else wanted if wanted in self.available_themes else themes.DEFAULT
         self.set_keymap(_usable_keymap(self.settings.tui.keymap))
         self._title = ""
+        self._stopped = False
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour variables, for themes that do not set them."""
@@ -132,9 +135,22 @@ class DeckApp(App[int]):
             except TaskdeckError as error:
                 self.say(error.message, severity="error")
                 return
-        await self.link.close()
-        if self._closing_link is not None:
-            await self._closing_link()
+        self.exit(0)
+
+    async def on_unmount(self) -> None:
+        """However it ends (key, signal, lost terminal): close what was opened, without waiting for ever."""
+        with contextlib.suppress(TaskdeckError, TimeoutError, OSError):
+            async with asyncio.timeout(_CLOSE_PATIENCE):
+                await self.performer.flush()
+                await self.link.close()
+                if self._closing_link is not None:
+                    await self._closing_link()
+
+    async def stop_and_leave(self) -> None:
+        """Stop the daemon and go: attaching again would start it again."""
+        assert self.stop_engine is not None
+        await self.stop_engine()
+        self._stopped = True
         self.exit(0)
 
     def leave(self) -> None:
@@ -249,6 +265,8 @@ class DeckApp(App[int]):
     def farewell(self) -> str:
         """What goes on when we have left."""
         stats = self.mirror.stats
+        if self._stopped:
+            return "The daemon is stopped; its tasks go on when `taskdeck` is started again."
         if stats is None or not self.detachable:
             return ""
         return goodbye(stats)

@@ -299,6 +299,8 @@ async def test_stopping_the_daemon_is_a_separate_question() -> None:
         assert d.asking and not stopped
         await d.press("y")
         assert stopped
+        assert d.app.return_value == 0, "attaching again would start it again"
+        assert "stopped" in d.app.farewell()
 
 
 async def test_click_moves_the_cursor_and_hints_can_be_clicked() -> None:

@@ -578,8 +578,7 @@ class TasksScreen(DeckScreen):
         )
 
     def _do_app_stop(self) -> None:
-        stop = self.deck.stop_engine
-        if stop is None:
+        if self.deck.stop_engine is None:
             self.deck.say("The daemon cannot be stopped from here.", severity="warning")
             return
         stats = self.deck.mirror.stats
@@ -587,5 +586,5 @@ class TasksScreen(DeckScreen):
         self.app.push_screen(
             Confirm("Stop the daemon?", f"{running}go on from their checkpoints when it is started again.".capitalize(),
                     yes="Stop"),
-            lambda yes: self.deck.performer.start(stop()) if yes else None,
+            lambda yes: self.deck.performer.start(self.deck.stop_and_leave()) if yes else None,
         )  # fmt: skip
