@@ -319,7 +319,64 @@ class Thumbnail(Operation, frozen=True, kw_only=True, tag="thumbnail"):
     on_conflict: Annotated[Conflict, arg("When the picture exists.")] = Conflict.RENAME
 
 
-MediaOperation = MediaInfo | MStats | Thumbnail
+class Preset(StrEnum):
+    """What `transcode` makes."""
+
+    H264 = "h264"
+    """H.264 and AAC in MP4: plays everywhere."""
+    HEVC = "hevc"
+    """HEVC in Matroska: half the size, HDR kept."""
+    AV1 = "av1"
+    """AV1 and Opus in Matroska: smallest."""
+    AUDIO = "audio"
+    """The sound alone, as M4A."""
+    WEB = "web"
+    """H.264 up to 1080p with stereo, starts at once in a browser."""
+    TELEGRAM = "telegram"
+    """As web, and never above Telegram's 2,000 MiB."""
+
+
+class Speed(StrEnum):
+    """How hard an encoder tries."""
+
+    FASTEST = "fastest"
+    FAST = "fast"
+    MEDIUM = "medium"
+    SLOW = "slow"
+
+
+Quality = Annotated[int, Meta(ge=0, le=63)]
+Height = Annotated[int, Meta(ge=16, le=8640)]
+ChunkSeconds = Annotated[int, Meta(ge=1, le=3600)]
+
+
+class Transcode(Operation, frozen=True, kw_only=True, tag="transcode"):
+    """Convert video or audio to another codec."""
+
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
+    preset: Annotated[Preset, arg("What to make.", positional=True)] = Preset.H264
+    crf: Annotated[Quality | None, arg("Constant quality; smaller is better and larger.")] = None
+    size: Annotated[
+        str | None,
+        arg("Never larger than this, such as 700MB: two passes, starts over after a crash.", accepts=Accepts.SIZE),
+    ] = None
+    height: Annotated[Height | None, arg("Shrink to at most this many lines.")] = None
+    speed: Annotated[Speed, arg("How hard the encoder tries.")] = Speed.MEDIUM
+    audio: Annotated[tuple[str, ...], arg("Keep audio of this language (all by default; none).")] = ()
+    subtitles: Annotated[tuple[str, ...], arg("Keep subtitles of this language (all by default; none).")] = ()
+    sdr: Annotated[bool, arg("Turn HDR into standard range (always so for 8-bit presets).")] = False
+    hardware: Annotated[bool, arg("Use a hardware encoder when one is proven to work.")] = False
+    keep_if_smaller: Annotated[
+        bool, arg("Stop when the result would not be smaller than the source, and keep the source.")
+    ] = False
+    replace: Annotated[bool, arg("Put the result in the source's place, after it was decoded to its end.")] = False
+    verify: Annotated[bool, arg("Decode the whole result before it counts.")] = False
+    chunk: Annotated[ChunkSeconds, arg("Seconds of each resumable chunk.", advanced=True)] = 30
+    output: Annotated[str | None, arg("File to write (default: beside the source).", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the result exists.")] = Conflict.RENAME
+
+
+MediaOperation = MediaInfo | MStats | Thumbnail | Transcode
 
 
 class Send(Operation, frozen=True, kw_only=True, tag="send"):
@@ -394,6 +451,10 @@ class OperationSpec:
 def _packs_resumable(op: Zip) -> bool:
     """7z archives are written anew after a crash: one solid stream cannot be taken up in the middle."""
     return op.format is not ArchiveFormat.SEVENZIP
+
+
+def _transcode_resumable(op: Transcode) -> bool:
+    return op.size is None and op.preset not in (Preset.TELEGRAM, Preset.AUDIO)
 
 
 OPERATIONS: Final[dict[str, OperationSpec]] = {
@@ -490,6 +551,20 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             writes=True,
             hosted=True,
             examples=("receive 12345678 42 /downloads",),
+        ),
+        OperationSpec(
+            Transcode,
+            Kind.TRANSCODE,
+            run="engines.media.transcode.job:run",
+            reply="engines.media.transcode.replies:reply",
+            check="engines.media.checks:check_transcode",
+            resumable=_transcode_resumable,
+            writes=True,
+            examples=(
+                "transcode movie.mkv",
+                "transcode movie.mkv hevc --keep-if-smaller",
+                "transcode clip.mov --size 50MB",
+            ),
         ),
     )
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 
+from engines import text
 from engines.errors import TaskdeckError
 from engines.media.thumbnail import moment
 from engines.names import display
-from engines.operations import MediaInfo, MStats, Operation, Thumbnail
+from engines.operations import MediaInfo, MStats, Operation, Preset, Thumbnail, Transcode
 from engines.paths import PathPolicy, unreadable
 from engines.settings import Settings
 
@@ -54,3 +55,31 @@ def check_thumbnail(op: Thumbnail, policy: PathPolicy, settings: Settings) -> No
         moment(op.timestamp)
     if op.shots > 1 and (op.sheet or op.sprite or op.timestamp):
         raise TaskdeckError("usage", "cannot use --shots with a timestamp, --sheet or --sprite", "", "choose one")
+
+
+def check_transcode(op: Transcode, policy: PathPolicy, settings: Settings) -> None:
+    """A file or folder, a size that is one, options that fit together."""
+    check_source(op, policy, settings)
+    if op.size is not None:
+        size_of(op.size)
+        if op.crf is not None:
+            raise TaskdeckError("usage", "cannot use --crf with --size", "a size decides the quality", "choose one")
+        if op.preset is Preset.AUDIO:
+            raise TaskdeckError("usage", "cannot use --size with the audio preset", "", "leave it out")
+    if op.replace and op.output is not None:
+        raise TaskdeckError("usage", "cannot use --replace with --output", "", "choose one")
+
+
+def size_of(given: str) -> int:
+    """Bytes from "700MB".
+
+    Raises:
+        TaskdeckError: `value`.
+    """
+    try:
+        found = text.parse_size(given)
+    except ValueError:
+        found = 0
+    if found <= 0:
+        raise TaskdeckError("value", f"cannot use the size '{display(given)}'", "", "write 700MB or 1.5GB")
+    return found

@@ -54,6 +54,7 @@ def library() -> Any:
 
 
 _COVERED: Final = "path-in-hex:"
+_NUMBER: Final = "number-of:"
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -64,6 +65,16 @@ def address(path: str | os.PathLike[str]) -> str:
 def _covered(path: str | os.PathLike[str]) -> str:
     """An address that ffmpeg-python can hash: it cannot take names with bytes that are no UTF-8. See `argv`."""
     return _COVERED + os.fsencode(address(path)).hex()
+
+
+def number_of(path: str | os.PathLike[str]) -> str:
+    """Stands for the number of an input in option values (`map_metadata`): ffmpeg-python sorts inputs its own way."""
+    return _NUMBER + _covered(path)
+
+
+def _numbered(arguments: list[str]) -> list[str]:
+    inputs = [arguments[at + 1] for at, word in enumerate(arguments) if word == "-i"]
+    return [str(inputs.index(w.removeprefix(_NUMBER))) if w.startswith(_NUMBER) else w for w in arguments]
 
 
 def _uncovered(argument: str) -> str:
@@ -91,6 +102,11 @@ def own_list(path: Path, **options: Any) -> Any:
     return library().input(_covered(path), format="concat", safe=0, protocol_whitelist="file", **options)
 
 
+def generated(graph: str) -> Any:
+    """A picture or sound that ffmpeg makes itself."""
+    return library().input(graph, format="lavfi")
+
+
 def output(streams: Sequence[Any] | Any, path: str | os.PathLike[str], **options: Any) -> Any:
     """An output file; None as an option's value leaves the option out."""
     chosen = list(streams) if isinstance(streams, list | tuple) else [streams]
@@ -108,7 +124,7 @@ def argv(
     if progress:
         wanted += ["-progress", "pipe:1", "-stats_period", "0.25"]
     # Global options first: ffmpeg warns about options behind the last output.
-    return [tools.ffmpeg, *wanted, *extra, "-y", *map(_uncovered, stream.get_args())]
+    return [tools.ffmpeg, *wanted, *extra, "-y", *map(_uncovered, _numbered(stream.get_args()))]
 
 
 def discard(streams: Sequence[Any] | Any, **options: Any) -> Any:

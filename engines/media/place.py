@@ -50,10 +50,9 @@ def staged(job: Job, target: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        if not job.keep_partial() or not path.exists():
-            with suppress(OSError):
-                files.remove(path)
-            job.release(path)
+        with suppress(OSError):
+            files.remove(path)
+        job.release(path)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Limits:
 
 
 PROBE: Final = Limits(memory=_GIB, cpu=20, stall=60.0)
-ENCODE: Final = Limits(memory=4 * _GIB + _GIB // 2 * (os.cpu_count() or 1))
+ENCODE: Final = Limits(memory=4 * _GIB + _GIB // 2 * (os.cpu_count() or 1), stall=600.0)
 # A 4K x264 encode needs 0.93 GB; encoders allocate for each core.
 
 
@@ -98,8 +98,8 @@ class Patience:
         return self._idle > self._limit
 
 
-def _start(runs: Runs, argv: Sequence[str], limits: Limits) -> Tool:
-    tool = runs.tool(argv)
+def _start(runs: Runs, argv: Sequence[str], limits: Limits, cwd: Path | None) -> Tool:
+    tool = runs.tool(argv, cwd=cwd)
     # Set from outside: no wrapper process (5 ms), and long before the program has loaded its libraries.
     with suppress(ProcessLookupError, PermissionError, ValueError):
         resource.prlimit(tool.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
@@ -109,7 +109,9 @@ def _start(runs: Runs, argv: Sequence[str], limits: Limits) -> Tool:
     return tool
 
 
-def pump(runs: Runs, argv: Sequence[str], sink: Callable[[bytes], bool], limits: Limits) -> tuple[int, str]:
+def pump(
+    runs: Runs, argv: Sequence[str], sink: Callable[[bytes], bool], limits: Limits, *, cwd: Path | None = None
+) -> tuple[int, str]:
     """Run a program and feed its output to `sink`, which says whether it was a sign of life.
 
     Returns:
@@ -120,7 +122,7 @@ def pump(runs: Runs, argv: Sequence[str], sink: Callable[[bytes], bool], limits:
         Stopped: The task was stopped; the program is gone.
     """
     patience = Patience(limits.stall)
-    tool = _start(runs, argv, limits)
+    tool = _start(runs, argv, limits, cwd)
     try:
         pipe = tool.stdout.fileno()
         while True:
@@ -182,14 +184,19 @@ def attempt(
 
 
 def transform(
-    runs: Runs, argv: Sequence[str], on_step: Callable[[Step], None] | None = None, limits: Limits = ENCODE
+    runs: Runs,
+    argv: Sequence[str],
+    on_step: Callable[[Step], None] | None = None,
+    limits: Limits = ENCODE,
+    *,
+    cwd: Path | None = None,
 ) -> Finished:
     """Run an ffmpeg that reports with `-progress pipe:1`. Seconds never go backwards.
 
     ffmpeg 9 writes "N/A" while it finishes a file, and its own `speed=` counts paused time: neither is believed.
     """
     reader = _ProgressReader(on_step)
-    status, errors = pump(runs, argv, reader.feed, limits)
+    status, errors = pump(runs, argv, reader.feed, limits, cwd=cwd)
     return Finished(status, errors, reader.seconds, reader.frames, reader.size)
 
 

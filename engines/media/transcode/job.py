@@ -1,0 +1,307 @@
+"""The operation `transcode`: a file, or every media file of a folder as one task with a result for each."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engines import files, text
+from engines.errors import TaskdeckError
+from engines.job import Job
+from engines.media import batch, verify
+from engines.media.facts import MediaFacts
+from engines.media.ffmpeg import argv, number_of, output, source
+from engines.media.place import beside, early_refusal, scratch, staged, tools_of
+from engines.media.probe import probe
+from engines.media.runner import Finished, Step, disk_full_text, failure, transform
+from engines.media.tools import Tools
+from engines.media.transcode import chunks
+from engines.media.transcode import plan as planning
+from engines.media.transcode.plan import Plan
+from engines.names import display
+from engines.operations import Conflict, Transcode
+from engines.paths import to_uri
+
+_SETTLED = 0.1
+# The share that must be done before the projected size is believed.
+_TRIES = 4
+
+
+class TranscodeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Before and after of one file. `kept` is False when the source was kept because the result is no smaller."""
+
+    source: str
+    path: str = ""
+    before: MediaFacts | None = None
+    after: MediaFacts | None = None
+    seconds: float = 0.0
+    frames: int = 0
+    chunks: int = 0
+    resumed: int = 0
+    """Chunks that an earlier attempt had finished."""
+    notes: list[str] = []
+    replaced: bool = False
+    files: list[batch.FileOutcome] = []
+
+
+def run(op: Transcode, job: Job) -> TranscodeResult:
+    """Convert a file or a folder."""
+    path = Path(op.path)
+    if not path.is_dir():
+        return _one(op, job)
+
+    def convert(inner: Job, file: Path) -> TranscodeResult:
+        return _one(msgspec.structs.replace(op, path=str(file)), inner)
+
+    outcomes = batch.run(job, path, convert)
+    return TranscodeResult(source=display(path), files=outcomes)
+
+
+def _one(op: Transcode, job: Job) -> TranscodeResult:
+    started = time.monotonic()
+    tools, path = tools_of(job), Path(op.path)
+    facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
+    plan = planning.make(op, facts, tools)
+    for note in plan.notes:
+        job.log(note)
+    target, conflict = _target(op, path, plan)
+    if early_refusal(target, conflict):
+        return TranscodeResult(source=display(path.name), notes=["the target exists and was left alone"])
+    files.require_space(target.parent, plan.limit or min(facts.size, 64 << 20), what=f"convert '{facts.name}'")
+    result = TranscodeResult(source=display(path.name), before=facts, notes=list(plan.notes))
+    with staged(job, target) as part:
+        if plan.video is None:
+            finished, frames = _sound(job, tools, plan, path, part), None
+        elif plan.limit:
+            finished, frames = _to_size(job, tools, plan, path, part, target), None
+        else:
+            finished, frames = _chunked(job, tools, plan, path, part, target, result)
+        after = _verified(job, tools, plan, part, finished, frames)
+        if op.keep_if_smaller and after.size >= facts.size:
+            raise _not_smaller(plan, after.size)
+        placed = files.publish(job, part, target, conflict) or target
+    if op.replace and placed != path:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        files.sync_folder(path.parent)
+    result.path, result.replaced = to_uri(str(placed)), op.replace
+    result.after = verify.renamed(after, display(placed.name))
+    result.seconds, result.frames = time.monotonic() - started, finished.frames
+    return result
+
+
+def _target(op: Transcode, path: Path, plan: Plan) -> tuple[Path, Conflict]:
+    """Where the result goes. `--replace` takes the source's own place, under the new container's extension."""
+    if op.replace:
+        target = path.with_name(files.fit_name(path.stem, after="." + plan.extension))
+        return target, Conflict.OVERWRITE if target == path else op.on_conflict
+    return beside(path, op.output, f".{op.preset.value}", plan.extension), op.on_conflict
+
+
+def _verified(job: Job, tools: Tools, plan: Plan, part: Path, finished: Finished, frames: int | None) -> MediaFacts:
+    def step(step: Step) -> None:
+        job.progress(int(step.seconds or 0), _whole(plan), item=plan.facts.name, stage="verifying", unit="seconds")
+
+    streams = (1 if plan.video else 0) + len(plan.audio) + len(plan.subtitles)
+    full = plan.op.verify or plan.op.replace
+    # A truncated source lasts as long as what is there of it; without some tracks the rest may be shorter.
+    whole = plan.facts.structure.present in (None, 1.0) and not (plan.notes or plan.op.audio or plan.op.subtitles)
+    length = plan.facts.duration if whole else None
+    return verify.result(
+        job, tools, part, finished, duration=length, streams=streams, frames=frames, full=full, on_step=step
+    )
+
+
+def _whole(plan: Plan) -> int | None:
+    return max(1, round(plan.facts.duration)) if plan.facts.duration else None
+
+
+def _not_smaller(plan: Plan, size: int) -> TaskdeckError:
+    return TaskdeckError(
+        "media.not_smaller",
+        f"'{plan.facts.name}' was kept",
+        f"the result would have about {text.size(size)}, the source has {text.size(plan.facts.size)}",
+        "choose a higher --crf or another preset",
+    )
+
+
+class _Watch:
+    """Reports progress and stops work whose result would exceed the source."""
+
+    def __init__(self, job: Job, plan: Plan, stage: str, *, share: float = 1.0, before: float = 0.0) -> None:
+        self._job, self._plan, self._stage = job, plan, stage
+        self._share, self._before = share, before
+
+    def __call__(self, seconds: float, size: int) -> None:
+        """Seconds of the source and bytes of the result so far."""
+        length = self._plan.facts.duration
+        if length:
+            done = min(1.0, seconds / length)
+            if self._plan.op.keep_if_smaller and done > _SETTLED and size / done > self._plan.facts.size * 1.02:
+                raise _not_smaller(self._plan, round(size / done))
+            seconds = (self._before + done * self._share) * length
+        self._job.progress(
+            int(seconds), _whole(self._plan), item=self._plan.facts.name, stage=self._stage, unit="seconds"
+        )
+
+    def step(self, step: Step) -> None:
+        """For runs of ffmpeg on the whole file."""
+        self(step.seconds or 0.0, step.size or 0)
+
+
+def _common(plan: Plan) -> dict[str, Any]:
+    audio, _ = planning.audio_options(plan)
+    return {**audio, **planning.subtitle_options(plan), **planning.container_options(plan), "map_chapters": 0}
+
+
+def _tracks(plan: Plan, opened: Any) -> list[Any]:
+    indexes = [*(track.index for track in plan.audio), *(track.index for track in plan.subtitles)]
+    return [opened[str(index)] for index in indexes]
+
+
+def _checked(finished: Finished, plan: Plan) -> Finished:
+    if finished.status or disk_full_text(finished.errors):
+        raise failure(finished, f"cannot convert '{plan.facts.name}'")
+    return finished
+
+
+def _sound(job: Job, tools: Tools, plan: Plan, path: Path, part: Path) -> Finished:
+    """The audio alone, with its cover."""
+    opened = source(path)
+    streams, options = [opened[str(track.index)] for track in plan.audio], _common(plan)
+    if plan.facts.cover_index is not None:
+        streams.append(opened[str(plan.facts.cover_index)])
+        options |= {"c:v": "copy", "disposition:v:0": "attached_pic"}
+    out = output(streams, part, map_metadata=0, **options)
+    return _checked(transform(job, argv(tools, out), _Watch(job, plan, "converting").step), plan)
+
+
+def _whole_file(
+    job: Job, tools: Tools, plan: Plan, path: Path, part: Path, bits: int | None, number: int, folder: Path
+) -> Finished:
+    """One run over everything; pass 1 makes statistics only."""
+    opened = source(path)
+    assert plan.video is not None
+    shown = planning.picture(plan, opened[str(plan.video.index)], tools)
+    options = planning.video_options(plan, bits=bits, number=number)
+    # With millisecond clocks the passes disagree on the frames, and ffmpeg 5.1 crashes: a fixed rate settles it.
+    options |= planning.timing(tools, "cfr" if number and not plan.video.variable else "vfr")
+    if number == 1:
+        out = output(shown, Path(os.devnull), format="mp4", **options)
+        watch = _Watch(job, plan, "pass 1 of 2", share=0.4)
+    else:
+        out = output([shown, *_tracks(plan, opened)], part, map_metadata=0, **options, **_common(plan))
+        watch = _Watch(job, plan, "pass 2 of 2", share=0.6, before=0.4) if number else _Watch(job, plan, "converting")
+    return _checked(transform(job, argv(tools, out, extra=chunks.device(plan)), watch.step, cwd=folder), plan)
+
+
+def _to_size(job: Job, tools: Tools, plan: Plan, path: Path, part: Path, target: Path) -> Finished:
+    """Two passes for a size; the second is repeated with fewer bits until the file is not above it."""
+    bits = planning.video_bits(plan)
+    assert plan.encoder is not None
+    two = plan.encoder.name in ("libx264", "libx265")
+    with scratch(job, target) as folder:
+        if two:
+            _whole_file(job, tools, plan, path, part, bits, 1, folder)
+        for _ in range(_TRIES):
+            finished = _whole_file(job, tools, plan, path, part, bits, 2 if two else 0, folder)
+            size = part.stat().st_size
+            if size <= plan.limit:
+                return finished
+            job.log(f"{text.size(size)} is above {text.size(plan.limit)}: once more with fewer bits", level="warning")
+            bits = max(1000, int(bits * plan.limit / size * 0.97) - 1000)
+    raise TaskdeckError(
+        "value", f"cannot fit '{plan.facts.name}' into {text.size(plan.limit)}", "the encoder needs more", "allow more"
+    )
+
+
+def _chunked(
+    job: Job, tools: Tools, plan: Plan, path: Path, part: Path, target: Path, result: TranscodeResult
+) -> tuple[Finished, int | None]:
+    """Encode by chunks, then put everything together; one run when the source cannot be entered at key frames."""
+    folder = _work_folder(job, target)
+    try:
+        job.save({"work": to_uri(str(folder))})
+        chosen = chunks.load(job, folder, path, plan)
+        if chosen is None:
+            job.log("this container cannot be cut into chunks: after a crash the conversion starts over")
+            return _whole_file(job, tools, plan, path, part, None, 0, folder), None
+        result.chunks = len(chosen.chunks)
+        result.resumed = len(list(folder.glob("c_*.frames")))
+        if result.resumed:
+            job.log(f"going on after {result.resumed} of {result.chunks} chunks")
+        sound = _encode_sound(job, tools, plan, path, folder)
+        held = sound.stat().st_size if sound else 0
+        watch = _Watch(job, plan, "converting")
+        encoded = chunks.encode(job, tools, plan, path, folder, chosen, lambda s, n: watch(s, n + held))
+        finished = _join(job, tools, plan, path, part, folder, chosen, sound)
+        if chosen.frames != encoded.frames:
+            result.notes.append(f"{abs(chosen.frames - encoded.frames)} frames of the source could not be decoded")
+        return Finished(0, finished.errors, finished.seconds, encoded.frames, finished.size), encoded.frames
+    finally:
+        if not job.keep_partial():
+            with suppress(OSError):
+                files.remove(folder)
+            job.release(folder)
+
+
+def _work_folder(job: Job, target: Path) -> Path:
+    """The folder of the chunks: the earlier attempt's when there is one."""
+    folder = files.staged_path(job, target, kind="chunks")
+    if job.checkpoint is None:
+        files.remove(folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _encode_sound(job: Job, tools: Tools, plan: Plan, path: Path, folder: Path) -> Path | None:
+    """The audio tracks, encoded once and kept beside the chunks; None when they are copied at the end."""
+    options, encoded = planning.audio_options(plan)
+    if not encoded:
+        return None
+    place = folder / "sound.mka"
+    if not place.exists():
+        part = place.with_suffix(".part")
+        opened = source(path)
+        streams = [opened[str(track.index)] for track in plan.audio]
+        out = output(streams, part, format="matroska", **options)
+        watch = _Watch(job, plan, "converting the sound", share=0.0)
+        _checked(transform(job, argv(tools, out), watch.step), plan)
+        files.sync_file(part)
+        os.replace(part, place)
+        files.sync_folder(folder)
+    return place
+
+
+def _join(
+    job: Job, tools: Tools, plan: Plan, path: Path, part: Path, folder: Path, chosen: chunks.Cut, sound: Path | None
+) -> Finished:
+    """Chunks, sound, subtitles, chapters and attachments into one file; nothing is encoded any more."""
+    job.progress(_whole(plan) or 0, _whole(plan), item=plan.facts.name, stage="joining", unit="seconds")
+    opened = source(path)
+    streams = [chunks.joined(folder, chosen, plan.facts)["v:0"]]
+    options = {**planning.subtitle_options(plan), **planning.container_options(plan), "c:v": "copy", "c:a": "copy"}
+    if sound is not None:
+        start = probe(job, tools, sound).start
+        from_sound = source(sound, itsoffset=f"{start:.6f}")
+        streams += [from_sound[f"a:{number}"] for number in range(len(plan.audio))]
+    else:
+        streams += [opened[str(track.index)] for track in plan.audio]
+    streams += [opened[str(track.index)] for track in plan.subtitles]
+    if plan.recipe.container == "mkv" and plan.facts.attachments:
+        streams.append(opened["t"])
+        options["c:t"] = "copy"
+    assert plan.video is not None
+    if plan.recipe.family == "hevc" and plan.recipe.container == "mp4":
+        options["tag:v"] = "hvc1"
+    if plan.video.title:
+        options["metadata:s:v:0"] = f"title={plan.video.title}"
+    # An optional stream that is never there makes the source an input, for its tags and chapters.
+    streams.append(opened["d:99?"])
+    options |= {"map_metadata": number_of(path), "map_chapters": number_of(path)}
+    return _checked(transform(job, argv(tools, output(streams, part, **options))), plan)

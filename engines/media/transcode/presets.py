@@ -1,0 +1,130 @@
+"""What each preset means, and which encoders of this ffmpeg can do it."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from engines.errors import TaskdeckError
+from engines.media.ffmpeg import argv, generated, output
+from engines.media.runner import Limits, Runner, attempt
+from engines.media.tools import Tools, encoders
+from engines.operations import Preset, Speed
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A preset: container, codecs in order of preference, quality and limits.
+
+    Attributes:
+        quality: Constant quality of the software encoder; smaller is better.
+        height: Largest picture height, 0 for no limit.
+        audio: Audio encoder; tracks whose codec is in `keeps` are copied.
+        kbps: Audio kilobits per second for each channel.
+    """
+
+    container: str
+    family: str
+    quality: int
+    audio: str
+    keeps: frozenset[str]
+    kbps: int = 80
+    height: int = 0
+    stereo: bool = False
+    size: int = 0
+    deep: bool = False
+    """Whether 10 bits and HDR are kept."""
+
+
+_MP4_AUDIO: Final = frozenset({"aac", "ac3", "eac3", "mp3"})
+_ANY_AUDIO: Final = _MP4_AUDIO | {"opus", "vorbis", "flac", "dts", "truehd", "alac"}
+TELEGRAM_LIMIT: Final = 2_000 << 20
+
+RECIPES: Final[dict[Preset, Recipe]] = {
+    Preset.H264: Recipe("mp4", "h264", 21, "aac", _MP4_AUDIO),
+    Preset.HEVC: Recipe("mkv", "hevc", 24, "aac", _ANY_AUDIO, deep=True),
+    Preset.AV1: Recipe("mkv", "av1", 32, "libopus", frozenset({"opus"}), kbps=64, deep=True),
+    Preset.WEB: Recipe("mp4", "h264", 23, "aac", frozenset({"aac"}), kbps=64, height=1080, stereo=True),
+    Preset.AUDIO: Recipe("m4a", "", 0, "aac", frozenset({"aac"}), kbps=96),
+    Preset.TELEGRAM: Recipe(
+        "mp4", "h264", 21, "aac", frozenset({"aac"}), stereo=True, height=1080, size=TELEGRAM_LIMIT
+    ),
+}
+
+_SOFTWARE: Final = {"h264": ("libx264",), "hevc": ("libx265",), "av1": ("libsvtav1", "libaom-av1")}
+_HARDWARE: Final = ("nvenc", "qsv", "vaapi", "v4l2m2m")
+_SPEEDS: Final[dict[str, dict[Speed, str]]] = {
+    "libx264": {Speed.FASTEST: "ultrafast", Speed.FAST: "veryfast", Speed.MEDIUM: "medium", Speed.SLOW: "slow"},
+    "libx265": {Speed.FASTEST: "ultrafast", Speed.FAST: "veryfast", Speed.MEDIUM: "medium", Speed.SLOW: "slow"},
+    "libsvtav1": {Speed.FASTEST: "12", Speed.FAST: "10", Speed.MEDIUM: "8", Speed.SLOW: "5"},
+    "libaom-av1": {Speed.FASTEST: "8", Speed.FAST: "7", Speed.MEDIUM: "5", Speed.SLOW: "3"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A video encoder with its options."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    hardware: bool = False
+    vaapi: bool = False
+
+
+def choose(tools: Tools, family: str, *, speed: Speed, quality: int, hardware: bool) -> Encoder:
+    """The encoder of a family: a proven hardware one when wanted, else the software one.
+
+    Raises:
+        TaskdeckError: `unsupported` when this ffmpeg has none.
+    """
+    if hardware:
+        for kind in _HARDWARE:
+            name = f"{family}_{kind}"
+            if name in encoders(tools.ffmpeg) and proven(tools, name):
+                return Encoder(name, _quality(kind, quality), hardware=True, vaapi=kind == "vaapi")
+    found = next((name for name in _SOFTWARE[family] if name in encoders(tools.ffmpeg)), None)
+    if found is None:
+        raise TaskdeckError(
+            "unsupported", f"cannot encode {family}", "this ffmpeg has no encoder for it", "see `taskdeck doctor`"
+        )
+    pace = _SPEEDS[found][speed]
+    options: dict[str, Any] = {"crf": quality, **({"cpu-used": pace} if found == "libaom-av1" else {"preset": pace})}
+    return Encoder(found, options)
+
+
+def _quality(kind: str, quality: int) -> dict[str, Any]:
+    return {"nvenc": {"cq": quality}, "qsv": {"global_quality": quality}, "vaapi": {"qp": quality}}.get(kind, {})
+
+
+def proven(tools: Tools, name: str) -> bool:
+    """Whether an encoder really encodes five frames here: ffmpeg lists hardware encoders on machines without any."""
+    return _proven(tools.ffmpeg, os.stat(tools.ffmpeg).st_mtime_ns, tuple(sorted(glob.glob("/dev/dri/*"))), name)
+
+
+@cache
+def _proven(ffmpeg: str, _mtime: int, devices: tuple[str, ...], name: str) -> bool:
+    picture: Any = generated("testsrc2=s=320x192:r=25:d=0.2")["v:0"]
+    extra: Sequence[str] = ()
+    if name.endswith("_vaapi"):
+        device = next((path for path in devices if "renderD" in path), None)
+        if device is None:
+            return False
+        extra = ("-vaapi_device", device)
+        picture = picture.filter("format", "nv12").filter("hwupload")
+    else:
+        picture = picture.filter("format", "yuv420p")
+    out = output(picture, "pipe:1", vcodec=name, format="null", vframes=5)
+    command = argv(Tools(ffmpeg, None), out, progress=False, verbosity="error", extra=extra)
+    status, _, _ = attempt(Runner(), command, timeout=20, limits=Limits(memory=16 << 30, cpu=20))
+    return status == 0
+
+
+def proven_encoders(tools: Tools) -> dict[str, bool]:
+    """Every encoder the presets may use and whether it works here: for `doctor`."""
+    wanted = [name for names in _SOFTWARE.values() for name in names]
+    wanted += [f"{family}_{kind}" for family in _SOFTWARE for kind in _HARDWARE]
+    return {name: proven(tools, name) for name in wanted if name in encoders(tools.ffmpeg)}
