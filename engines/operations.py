@@ -612,6 +612,8 @@ def fields(struct: type[Operation]) -> tuple[Field, ...]:
         base, meta = _unwrap(hints[info.name])
         extra = meta.extra or {}
         inner, repeated, limits = _value_type(base)
+        if meta.ge is not None or meta.le is not None:
+            limits = meta
         found.append(
             Field(
                 name=info.name,
@@ -631,10 +633,17 @@ def fields(struct: type[Operation]) -> tuple[Field, ...]:
 
 
 def _unwrap(hint: Any) -> tuple[Any, Meta]:
-    if get_origin(hint) is Annotated:
-        base, *extras = get_args(hint)
-        return base, next((extra for extra in extras if isinstance(extra, Meta)), Meta())
-    return hint, Meta()
+    """The bare type and what is said about it; `Annotated` inside `Annotated` is one list to Python."""
+    if get_origin(hint) is not Annotated:
+        return hint, Meta()
+    base, *extras = get_args(hint)
+    said = [extra for extra in extras if isinstance(extra, Meta)]
+    merged: dict[str, Any] = {}
+    for meta in said:
+        for name in ("description", "extra", "ge", "le"):
+            if (value := getattr(meta, name)) is not None:
+                merged[name] = value
+    return base, Meta(**merged)
 
 
 def _value_type(base: Any) -> tuple[type[Any], bool, Meta]:

@@ -203,3 +203,6 @@ def added_operations(*more: OperationSpec) -> Iterator[None]:
     finally:
         for name in added:
             operations.OPERATIONS.pop(name, None)
+
+
+test_operations = added_operations
