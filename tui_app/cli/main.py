@@ -11,7 +11,7 @@ import sys
 from engines.errors import Exit, TaskdeckError
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, out, out_json, show_error
-from tui_app.cli.parser import command_parser, find_command, program_parser
+from tui_app.cli.parser import command_parser, find_command, parse_program
 
 
 def run(argv: list[str]) -> int:
@@ -47,19 +47,17 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    options = program_parser().parse_args(argv)
+    options, name, words = parse_program(argv)
     context = Context(options.config, options.settings, options.root)
     if options.version:
         from tui_app.wire import program_version
 
         out(f"taskdeck {program_version()}")
         return Exit.OK
-    if options.command is None:
+    if name is None:
         from tui_app.cli.interface import open_interface
 
         return open_interface(context, solo=options.solo, url=options.url, token=options.token)
-    command = find_command(options.command)
+    command = find_command(name)
     parser = command_parser(command)
-    if command.hidden:
-        return command.load().run(context, command.name, parser.parse_args(options.rest))
-    return command.load().run(context, command.name, parser.parse_intermixed_args(options.rest))
+    return command.load().run(context, command.name, parser.parse_words(words))

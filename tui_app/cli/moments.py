@@ -9,6 +9,7 @@ from engines.errors import TaskdeckError
 from engines.names import display
 from engines.text import parse_duration
 
+_FORMS = "write 14:00, 10m, 1h30m or 2026-01-30T12:00"
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 
 
@@ -30,6 +31,8 @@ def moment(text: str, *, now: float | None = None) -> float:
         if found <= at:
             raise _not_a_time(text, "it has passed")
         return found
+    if ":" in cleaned:
+        raise _not_a_time(text, _FORMS)
     return at + duration(text)
 
 
@@ -44,7 +47,7 @@ def duration(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 10 * 365 * 86400:
-        raise _not_a_time(text, "write 14:00, 10m, 1h30m or 2026-01-30T12:00")
+        raise _not_a_time(text, _FORMS)
     return seconds
 
 

@@ -14,6 +14,7 @@ from engines.errors import CODES, Exit, TaskdeckError
 from engines.names import display
 from tui_app.cli.registry import Command, Group, commands
 
+_HIDDEN: Final = "\0"
 _EXITS: Final = {
     Exit.OK: "done",
     Exit.FAILED: "failed",
@@ -37,9 +38,30 @@ class Parser(argparse.ArgumentParser):
         """Raise the error instead of exiting."""
         raise TaskdeckError("usage", f"cannot run '{self.prog}'", message, f"see `{self.prog} --help`")
 
+    def parse_words(self, words: list[str]) -> argparse.Namespace:
+        """Parse a command's words: options anywhere, "--" before words that only look like options.
+
+        Raises:
+            TaskdeckError: `usage`.
+        """
+        if "--" in words:
+            # parse_intermixed_args loses the "--"; a NUL, which no argument can hold, hides the dashes instead.
+            at = words.index("--")
+            words = words[:at] + [_HIDDEN + word for word in words[at + 1 :]]
+        found = self.parse_intermixed_args(words)
+        for name, value in vars(found).items():
+            setattr(found, name, _shown(value))
+        return found
+
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse hides a broken pipe; ours is handled in one place.
         (file or sys.stdout).write(message or "")
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return value.removeprefix(_HIDDEN) if isinstance(value, str) else value
 
 
 def program_parser() -> Parser:
@@ -59,10 +81,23 @@ def program_parser() -> Parser:
     add("--solo", action="store_true", help="interface, engine and API on TCP in this one process")
     add("--url", metavar="URL", help="open the interface of a daemon elsewhere ($TASKDECK_URL)")
     add("--token", metavar="TOKEN", help="its token; better in $TASKDECK_TOKEN, where nobody sees it")
-    add("command", nargs="?", help=argparse.SUPPRESS)
-    add("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.epilog = _epilog()
     return parser
+
+
+def parse_program(argv: list[str]) -> tuple[argparse.Namespace, str | None, list[str]]:
+    """The program's own options, the command (None without one), and the command's words as they are.
+
+    Raises:
+        TaskdeckError: `usage`.
+    """
+    parser = program_parser()
+    valued = {flag for action in parser._actions if action.nargs is None for flag in action.option_strings}
+    at = 0
+    while at < len(argv) and argv[at].startswith("-"):
+        at += 2 if argv[at] in valued else 1
+    options = parser.parse_args(argv[:at])
+    return options, argv[at] if at < len(argv) else None, argv[at + 1 :]
 
 
 def command_parser(command: Command) -> Parser:
