@@ -53,6 +53,8 @@ def serve(folder: Path, count: int) -> None:
     from engines.settings import Settings
     from tests.support.fake_tasks import FakeTasks, make_view
     from tui_app.locations import Locations
+    from tui_app.web.access import AccessBook
+    from tui_app.web.audit import Audit
     from tui_app.web.context import Deck
     from tui_app.web.server import Server
 
@@ -63,7 +65,15 @@ def serve(folder: Path, count: int) -> None:
                 for n in range(count)
             ]
         )
-        deck = Deck(tasks, Settings(), PathPolicy.of((str(folder),)), "", lambda _drain: None, Settings)
+        deck = Deck(
+            tasks=tasks,
+            settings=Settings(),
+            policy=PathPolicy.of((str(folder),)),
+            access=AccessBook(folder / "access.json"),
+            audit=Audit(folder / "access.log"),
+            stop=lambda _drain: None,
+            reload=Settings,
+        )
         deck.ready = True
         server = Server(deck)
         await server.start()

@@ -23,7 +23,8 @@ from engines.tasks.service import TaskService
 from tui_app import wire
 from tui_app.config import Config
 from tui_app.locations import Locations, private_directory
-from tui_app.tokens import read_token, token_hash
+from tui_app.web.access import AccessBook
+from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
 from tui_app.web.server import Server
 
@@ -68,6 +69,12 @@ class Daemon:
         """Address of the TCP side, empty while it is off."""
         return self._deck.url if self._deck is not None else ""
 
+    @property
+    def access(self) -> AccessBook:
+        """Tokens and sessions of the TCP side, once started."""
+        assert self._deck is not None
+        return self._deck.access
+
     def claim(self) -> TaskService:
         """Take the lock and open the store; the first part of `start`, which needs no event loop yet."""
         private_directory(self.locations.state)
@@ -93,7 +100,8 @@ class Daemon:
             tasks=service,
             settings=self.settings,
             policy=policy,
-            token_hash=token_hash(read_token(self.locations)),
+            access=AccessBook(self.locations.access),
+            audit=Audit(self.locations.access_log),
             stop=self.stop,
             reload=self.reload,
         )
@@ -162,7 +170,6 @@ class Daemon:
         before, self.settings = self.settings, settings
         assert self._deck is not None
         self._deck.settings, self._deck.policy = settings, policy
-        self._deck.token_hash = token_hash(read_token(self.locations))
         if settings.web != before.web:
             task = asyncio.ensure_future(self._reopen_tcp(settings.web))
             self._reloads.add(task)

@@ -60,9 +60,14 @@ class Locations:
         return self.state / "daemon.log"
 
     @property
-    def token(self) -> Path:
-        """The bearer token of the TCP side, readable by its owner only."""
-        return self.state / "web.token"
+    def access(self) -> Path:
+        """Tokens and sessions of the TCP side: hashes only."""
+        return self.state / "access.json"
+
+    @property
+    def access_log(self) -> Path:
+        """Who came in over TCP, and who was refused."""
+        return self.state / "access.log"
 
     def socket_candidates(self) -> list[Path]:
         """Where the daemon may put its socket, best first; every one fits `SOCKET_LIMIT`."""

@@ -20,7 +20,7 @@ from tui_app.client import TaskClient
 from tui_app.daemon import Daemon
 from tui_app.local import answers
 from tui_app.locations import Locations
-from tui_app.tokens import read_token
+from tui_app.web.access import Scope
 
 SECONDS = 30.0
 
@@ -139,8 +139,10 @@ class Station:
         return aiohttp.ClientSession("http://localhost", connector=connector)
 
     def web(self, daemon: Daemon, *, token: bool = True) -> aiohttp.ClientSession:
-        """Plain HTTP over TCP, with the token or without."""
-        headers = {"Authorization": f"Bearer {read_token(self.locations)}"} if token else {}
+        """Plain HTTP over TCP, with a token of its own or without."""
+        headers = {}
+        if token:
+            headers["Authorization"] = f"Bearer {daemon.access.make_token('tests', Scope.ADMIN)[0]}"
         return aiohttp.ClientSession(daemon.url, headers=headers)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import browser, open_page
 from tests.support.operations import added_operations as quick_operations
 from tests.support.station import Station
 from tui_app.daemon import Daemon
@@ -28,3 +29,6 @@ async def daemon(station: Station, operations: None) -> AsyncIterator[Daemon]:
     """With the web side on a free port."""
     async with station.daemon(web_enabled="true", web_port="0") as running:
         yield running
+
+
+__all__ = ["browser", "daemon", "open_page", "operations", "station"]

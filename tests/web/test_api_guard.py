@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 import socket
-import stat
 
 import aiohttp
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from tests.support.station import Station
 from tui_app import config
 from tui_app.daemon import Daemon
-from tui_app.tokens import read_token
 
 
 async def test_nothing_with_data_answers_without_the_token(station: Station, daemon: Daemon) -> None:
@@ -45,16 +43,19 @@ async def test_the_token_opens_it(station: Station, daemon: Daemon) -> None:
             assert (await live.receive_json(timeout=10))["type"] == "dashboard_stats"
 
 
-async def test_the_page_and_its_files_need_no_token_and_hold_no_data(station: Station, daemon: Daemon) -> None:
+async def test_the_login_page_and_its_files_need_no_token_and_hold_no_data(station: Station, daemon: Daemon) -> None:
     async with station.web(daemon, token=False) as http:
-        page = await http.get("/dashboard")
+        page = await http.get("/login")
         assert page.status == 200
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-        script = await http.get("/static/dashboard.js")
+        address = re.search(r"static/\w+/login\.js", await page.text())
+        assert address is not None
+        script = await http.get(f"/{address[0]}")
         assert script.status == 200
-        again = await http.get("/static/dashboard.js", headers={"If-None-Match": script.headers["ETag"]})
+        assert "immutable" in script.headers["Cache-Control"]
+        again = await http.get(f"/{address[0]}", headers={"If-None-Match": script.headers["ETag"]})
         assert again.status == 304
-        assert (await http.get("/", allow_redirects=False)).status == 302
+        assert (await http.get("/", allow_redirects=False)).status == 303
         assert (await http.get("/healthz")).status == 200
 
 
@@ -98,22 +99,6 @@ async def test_the_daemon_cannot_be_stopped_from_afar(station: Station, daemon: 
     async with station.web(daemon) as http:
         assert (await http.post("/api/v1/stop", json={})).status == 403
         assert (await http.post("/api/v1/reload", json={})).status == 403
-
-
-async def test_the_token_file_is_private_and_the_server_keeps_only_its_hash(station: Station, daemon: Daemon) -> None:
-    path = station.locations.token
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-    assert daemon._deck is not None
-    assert read_token(station.locations) not in repr(daemon._deck)
-
-
-async def test_a_new_token_counts_after_a_reload(station: Station, daemon: Daemon) -> None:
-    async with station.web(daemon) as old:
-        read_token(station.locations, renew=True)
-        daemon.reload()
-        assert (await old.get("/api/stats")).status == 401
-    async with station.web(daemon) as new:
-        assert (await new.get("/api/stats")).status == 200
 
 
 async def test_connections_beyond_the_limit_are_refused_and_the_socket_still_answers(

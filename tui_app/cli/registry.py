@@ -70,7 +70,9 @@ _OWN: Final = (
     Command("stop", Group.DAEMON, "Stop the daemon; tasks go on when it starts again.", _SERVING),
     Command("restart", Group.DAEMON, "Restart the daemon; tasks are kept.", _SERVING),
     Command("service", Group.DAEMON, "Install, remove or show the systemd user service.", _SERVING),
-    Command("web", Group.DAEMON, "Show the token or the address of the web side.", _SERVING),
+    Command(
+        "web", Group.DAEMON, "Sign a browser in to the dashboard; tokens, sessions, access log.", "tui_app.cli.web"
+    ),
     Command("config", Group.DAEMON, "Show or change settings.", _SETTINGS),
     Command("doctor", Group.DAEMON, "Check tools, permissions, ports, disk; say how to fix each.", _SETTINGS),
     Command("completions", Group.DAEMON, "Print a completion script for bash, zsh or fish.", _COMPLETE),

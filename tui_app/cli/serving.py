@@ -1,4 +1,4 @@
-"""Commands about the daemon: serve, stop, restart, service, web."""
+"""Commands about the daemon: serve, stop, restart, service."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--drain", action="store_true", help="let running tasks finish first, start no more")
     elif name == "service":
         parser.add_argument("action", choices=["install", "uninstall", "status", "print"], nargs="?", default="status")
-    elif name == "web":
-        parser.add_argument("action", choices=["token", "url"], help="token: what clients need; url: where it listens")
-        parser.add_argument("--new", action="store_true", help="make a new token; the old one ends with a restart")
 
 
 def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
@@ -42,11 +39,9 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
             return _stop(context, drain=arguments.drain)
         case "restart":
             return _restart(context, drain=arguments.drain)
-        case "service":
-            from tui_app.service import command
+    from tui_app.service import command
 
-            return command(context, arguments.action)
-    return _web(context, arguments)
+    return command(context, arguments.action)
 
 
 def _serve(context: Context, arguments: argparse.Namespace) -> int:
@@ -111,27 +106,4 @@ def _restart(context: Context, *, drain: bool) -> int:
     ensure_daemon(context.locations, flags=context.global_arguments())
     hello = LocalClient(context.locations).hello()
     out(f"daemon {hello.version} runs (process {hello.pid})")
-    return Exit.OK
-
-
-def _web(context: Context, arguments: argparse.Namespace) -> int:
-    from tui_app.locations import private_directory
-    from tui_app.tokens import read_token
-
-    if arguments.action == "token":
-        private_directory(context.locations.state)
-        out(read_token(context.locations, renew=arguments.new))
-        if arguments.new and answers(context.locations):
-            LocalClient(context.locations).post("/api/v1/reload", dict[str, bool], {})
-        return Exit.OK
-    if not answers(context.locations):
-        raise TaskdeckError(
-            "daemon.absent", "cannot tell the address", "no daemon is running", "run `taskdeck serve --web`"
-        )
-    url = LocalClient(context.locations).get("/api/v1/hello", dict[str, object]).get("url", "")
-    if not url:
-        raise TaskdeckError(
-            "usage", "cannot tell the address", "the web side is off", "run `taskdeck config set web.enabled true`"
-        )
-    out(f"{url}/dashboard")
     return Exit.OK

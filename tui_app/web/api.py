@@ -20,15 +20,17 @@ from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskV
 from engines.paths import from_uri
 from engines.query import Page, Query
 from tui_app import wire
-from tui_app.web import guide
+from tui_app.web import guide, pages, signin
+from tui_app.web.access import Scope, TokenRequest
+from tui_app.web.audit import AuditEntry
 from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body
 from tui_app.web.context import DECK, caller
 from tui_app.web.export import history
 from tui_app.web.files import files
 from tui_app.web.live import websocket
 from tui_app.web.metrics import metrics
-from tui_app.web.pages import dashboard, static
 from tui_app.web.problem import json_response
+from tui_app.web.statistics import MOST_DAYS, Statistics, statistics
 from tui_app.web.stream import guide_stream, native_stream
 from tui_app.web.table import operations
 
@@ -53,6 +55,7 @@ class Route:
     Attributes:
         answer: Struct of a successful JSON answer, or a media type for anything else.
         errors: Error statuses beside those any route may give.
+        scope: What a login needs over TCP; "" means `read` to look and `control` to change.
     """
 
     method: str
@@ -64,6 +67,12 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     status: int = 200
     errors: tuple[int, ...] = ()
+    scope: str = ""
+
+    @property
+    def needs(self) -> Scope:
+        """The scope a login needs."""
+        return Scope(self.scope or (Scope.READ if self.method == "GET" else Scope.CONTROL))
 
 
 async def hello(request: web.Request) -> web.Response:
@@ -295,11 +304,6 @@ async def readyz(request: web.Request) -> web.Response:
     return json_response({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
 
 
-async def index(request: web.Request) -> web.StreamResponse:
-    """GET /."""
-    raise web.HTTPFound("dashboard")
-
-
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json."""
     from tui_app.web.openapi import document
@@ -322,9 +326,97 @@ _AFTER: Final = Parameter("after", {"type": "integer", "minimum": 0, "maximum": 
 _EVENT_LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Events at most.")
 
 ROUTES: Final[tuple[Route, ...]] = (
-    Route("GET", "/", index, "Leads to the dashboard.", "text/html", status=302),
-    Route("GET", "/dashboard", dashboard, "The dashboard page.", "text/html"),
-    Route("GET", "/static/{path:[A-Za-z0-9_./-]+}", static, "Files of the page.", "application/octet-stream"),
+    Route("GET", "/", pages.root, "Leads to the dashboard.", "text/html", status=303),
+    Route("GET", "/dashboard", pages.dashboard, "The dashboard page.", "text/html"),
+    Route("GET", "/login", pages.login, "The page to sign in on.", "text/html"),
+    Route("GET", "/offline", pages.offline, "What the installed page shows without a server.", "text/html"),
+    Route("GET", "/sw.js", pages.service_worker, "The service worker of the page.", "text/javascript"),
+    Route("GET", "/app.webmanifest", pages.manifest, "What makes the page installable.", "application/manifest+json"),
+    Route(
+        "GET",
+        "/static/{version}/{name:[A-Za-z0-9_.-]+}",
+        pages.static,
+        "Files of the page.",
+        "text/javascript",
+        errors=(404,),
+    ),
+    Route(
+        "POST",
+        "/auth/login",
+        signin.login,
+        "Sign in with a one-time code or a token; sets the session cookie.",
+        None,
+        signin.LoginRequest,
+        status=204,
+        errors=(429,),
+    ),
+    Route("POST", "/auth/logout", signin.logout, "Sign out.", None, status=204, scope="read"),
+    Route("GET", "/api/v1/session", signin.session, "Who this request comes from.", signin.SessionInfo),
+    Route(
+        "GET",
+        "/api/v1/sessions",
+        signin.sessions,
+        "Browsers that are signed in.",
+        list[signin.SessionInfo],
+        scope="admin",
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/sessions/{id}",
+        signin.end_session,
+        "Sign a browser out.",
+        None,
+        status=204,
+        errors=(404,),
+        scope="admin",
+    ),
+    Route(
+        "GET",
+        "/api/v1/tokens",
+        signin.tokens,
+        "Tokens of programs, without their secrets.",
+        list[signin.TokenInfo],
+        scope="admin",
+    ),
+    Route(
+        "POST",
+        "/api/v1/tokens",
+        signin.make_token,
+        "Make a token; only this answer holds its text.",
+        signin.TokenInfo,
+        TokenRequest,
+        status=201,
+        scope="admin",
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/tokens/{id}",
+        signin.revoke_token,
+        "Revoke a token and the sessions opened with it.",
+        None,
+        status=204,
+        errors=(404,),
+        scope="admin",
+    ),
+    Route(
+        "POST",
+        "/api/v1/login_links",
+        signin.make_link,
+        "A link that signs one browser in, once.",
+        signin.LoginLink,
+        signin.LinkRequest,
+        status=201,
+        scope="admin",
+    ),
+    Route(
+        "GET",
+        "/api/v1/audit",
+        signin.audit,
+        "The newest entries of the access log.",
+        list[AuditEntry],
+        scope="admin",
+        parameters=(Parameter("limit", {"type": "integer", "minimum": 1, "maximum": signin.AUDIT_LIMIT}, "Entries."),),
+    ),
     Route("GET", "/ws/dashboard", websocket, "Live messages (WebSocket).", "application/json", status=101),
     Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", dict[str, Any], parameters=_WINDOW),
     Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", dict[str, Any], errors=(404, 409)),
@@ -442,6 +534,16 @@ ROUTES: Final[tuple[Route, ...]] = (
             Parameter("filter", {"type": "string", "maxLength": 1000}, "Beside `status:ended`."),
         ),
     ),
+    Route(
+        "GET",
+        "/api/v1/statistics",
+        statistics,
+        "What was done in the last days, for charts.",
+        Statistics,
+        parameters=(
+            Parameter("days", {"type": "integer", "minimum": 1, "maximum": MOST_DAYS}, "Days, today included."),
+        ),
+    ),
     Route("GET", "/api/v1/operations", operations, "The table of operations.", list[wire.OperationInfo]),
     Route(
         "GET",
@@ -450,6 +552,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "A folder inside the roots, for completion.",
         wire.FilesPage,
         errors=(403, 404),
+        scope="control",
         parameters=(
             Parameter("path", {"type": "string", "maxLength": 4096}, "The folder; empty lists the roots."),
             Parameter("base", {"type": "string", "maxLength": 4096}, "Folder that a relative path starts from."),
@@ -457,9 +560,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         ),
     ),
     Route(
-        "POST", "/api/v1/stop", stop, "Stop the daemon.", dict[str, Any], wire.StopRequest, status=202, errors=(403,)
+        "POST",
+        "/api/v1/stop",
+        stop,
+        "Stop the daemon.",
+        dict[str, Any],
+        wire.StopRequest,
+        status=202,
+        errors=(403,),
+        scope="admin",
     ),
-    Route("POST", "/api/v1/reload", reload, "Read the settings again.", dict[str, Any], errors=(403,)),
+    Route("POST", "/api/v1/reload", reload, "Read the settings again.", dict[str, Any], errors=(403,), scope="admin"),
     Route("GET", "/openapi.json", openapi, "This document.", dict[str, Any]),
     Route("GET", "/healthz", healthz, "The process answers.", dict[str, Any]),
     Route("GET", "/readyz", readyz, "Tasks are accepted.", dict[str, Any], errors=(503,)),

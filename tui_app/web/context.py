@@ -17,6 +17,9 @@ from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.tasks.api import Tasks
 from tui_app import wire
+from tui_app.web.access import AccessBook, Credential, Scope
+from tui_app.web.audit import Audit
+from tui_app.web.limits import Attempts, Flights
 
 FACES: Final = frozenset({"cli", "tui", "api", "web", "demo"})
 
@@ -26,27 +29,36 @@ class Deck:
     """The daemon as handlers see it.
 
     Attributes:
-        token_hash: SHA-256 of the bearer token, hexadecimal; empty closes the TCP side.
+        access: Tokens and sessions of the TCP side.
+        audit: The access log.
         stop: Ask the daemon to stop (True: let running tasks finish first).
         reload: Read the settings again; returns them.
         closing: Set when the daemon stops: streams and long polls end.
         stuck_after: Seconds a live client may not read before its connection is cut.
+        idle_after: Seconds a connection may be idle, or take for the head of a request.
     """
 
     tasks: Tasks
     settings: Settings
     policy: PathPolicy
-    token_hash: str
+    access: AccessBook
+    audit: Audit
     stop: Callable[[bool], None]
     reload: Callable[[], Settings]
     started: float = field(default_factory=time.time)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
     stuck_after: float = 10.0
+    idle_after: float = 15.0
     url: str = ""
     """Address of the TCP side, empty while it is off."""
     connections: int = 0
     """Live WebSockets, for the metrics."""
+    attempts: Attempts = field(default_factory=Attempts)
+    flights: Flights = field(default_factory=Flights)
+
+    def __post_init__(self) -> None:
+        self.access.ended.append(self.flights.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,10 @@ class Caller:
 
     actor: Actor
     local: bool
+    scope: Scope = Scope.ADMIN
+    credential: Credential | None = None
+    """The token or session; None over the Unix socket and on public pages."""
+    address: str = ""
 
 
 DECK: Final = web.AppKey("deck", Deck)

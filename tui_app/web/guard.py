@@ -1,33 +1,52 @@
-"""Who may ask: user ids on the Unix socket; Host, Origin and bearer token on TCP. Outermost middleware."""
+"""Who may ask: user ids on the Unix socket; Host, Origin, token or session, and scope on TCP. Outermost middleware."""
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from engines.errors import TaskdeckError
 from engines.model import Actor
 from engines.names import display
+from engines.settings import WebSettings
 from tui_app import wire
-from tui_app.tokens import token_hash
+from tui_app.web.access import AccessBook, Credential, Scope, Session
 from tui_app.web.context import CALLER, DECK, Caller, Deck, face, user_name
+from tui_app.web.limits import RateLimitError
+from tui_app.web.peer import PEER, Peer, peer_of
 from tui_app.web.problem import from_exception
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-PUBLIC: Final = frozenset({"/", "/dashboard", "/healthz"})
-"""Pages without data; everything else needs a token over TCP."""
+PUBLIC: Final = frozenset(
+    {"/", "/login", "/offline", "/sw.js", "/app.webmanifest", "/static/{version}/{name}", "/auth/login", "/healthz"}
+)
+"""Addresses without data; everything else needs a token or a session over TCP."""
 ANY_VERSION: Final = frozenset({"/api/v1/hello", "/api/v1/stop", "/healthz", "/readyz"})
 """What a client of another protocol revision may use: to recognise us and to have us restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a route asks of its callers over TCP."""
+
+    scope: Scope
+    public: bool
+
+
+RULES: Final = web.AppKey("rules", dict[tuple[str, str], Rule])
+"""The rule of each route, by method and path. What has none needs a login."""
+_NO_RULE: Final = Rule(Scope.READ, False)
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types taskdeck"
 )
 HEADERS: Final = {
     "Content-Security-Policy": CSP,
@@ -38,16 +57,24 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "X-Frame-Options": "DENY",
 }
+_SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let the right callers through, and turn every error into problem+json."""
+    deck = request.app[DECK]
     try:
-        deck = request.app[DECK]
-        request[CALLER] = _identify(request, deck)
+        found = request[CALLER] = _identify(request, deck)
         _same_protocol(request)
-        return await handler(request)
+        if found.credential is None:
+            return await handler(request)
+        deck.flights.note(found.credential.id, request.transport)
+        response = await handler(request)
+        if request.method not in _SAFE:
+            what = f"{request.method} {request.path} {response.status}"
+            deck.audit.write("request", actor=found.actor.name, address=found.address, detail=what)
+        return response
     except web.HTTPRedirection:
         raise
     except Exception as error:
@@ -58,12 +85,21 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Security headers on every response, 404 and 413 included; and the version for those who may know it."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "taskdeck"
-    if request.path.startswith("/api"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    if CALLER in request:
+    response.headers[hdrs.SERVER] = "taskdeck"
+    if request.path.removeprefix(request.app[DECK].settings.web.url_prefix).startswith(("/api", "/auth")):
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    peer = request.get(PEER)
+    if peer is not None and peer.secure:
+        response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, "max-age=31536000")
+    if CALLER in request and (request[CALLER].local or request[CALLER].credential is not None):
         response.headers[wire.PROTOCOL_HEADER] = str(wire.PROTOCOL)
         response.headers[wire.VERSION_HEADER] = wire.program_version()
+
+
+def cookie_name(book: AccessBook, peer: Peer, settings: WebSettings) -> str:
+    """The session cookie's name; over TLS at the root with the prefix that binds it to this host (RFC 6265bis)."""
+    bound = peer.secure and not settings.url_prefix
+    return f"{'__Host-' if bound else ''}taskdeck_{book.instance}"
 
 
 def _identify(request: web.Request, deck: Deck) -> Caller:
@@ -73,32 +109,70 @@ def _identify(request: web.Request, deck: Deck) -> Caller:
         if uid not in (os.geteuid(), 0):
             raise TaskdeckError("access.denied", "cannot serve this user", "the daemon belongs to someone else")
         return Caller(Actor(user_name(uid), face(request, "api")), local=True)
-    _check_host(request, deck)
-    _check_origin(request, deck)
-    if not _has_token(request, deck) and request.path not in PUBLIC and not request.path.startswith("/static/"):
+    peer = request[PEER] = peer_of(request, deck.settings.web)
+    try:
+        return _from_afar(request, deck, peer)
+    except TaskdeckError as error:
+        if error.code.startswith("access.") and error.code != "access.login":
+            detail = f"{request.method} {request.path}: {error.message}"
+            deck.audit.refused(error.code.replace("access.", "refused_"), address=peer.address, detail=detail)
+        raise
+
+
+def _from_afar(request: web.Request, deck: Deck, peer: Peer) -> Caller:
+    _check_host(peer, deck.settings.web)
+    _check_origin(request, peer, deck.settings.web)
+    credential = _bearer(request, deck, peer)
+    if credential is None:
+        cookie = request.cookies.get(cookie_name(deck.access, peer, deck.settings.web))
+        credential = deck.access.session(cookie) if cookie else None
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource is not None else ""
+    method = "GET" if request.method == "HEAD" else request.method
+    rule = request.app[RULES].get((method, path), _NO_RULE)
+    if credential is None:
+        if rule.public:
+            return Caller(Actor("nobody", "web"), local=False, scope=Scope.READ, address=peer.address)
+        if path.endswith("/dashboard") and not path.endswith("/ws/dashboard"):
+            raise web.HTTPSeeOther("login")
         raise TaskdeckError(
             "access.login",
-            "cannot answer without a token",
+            "cannot answer without a login",
             "",
-            "send `Authorization: Bearer` with `taskdeck web token`",
+            "sign in, or send `Authorization: Bearer` with a token of `taskdeck web token`",
         )
-    return Caller(Actor("token", face(request, "api")), local=False)
+    if not credential.scope.covers(rule.scope):
+        raise TaskdeckError(
+            "access.denied", "cannot do this", f"it needs the scope {rule.scope}, this login has {credential.scope}"
+        )
+    way = "web" if isinstance(credential, Session) else face(request, "api")
+    return Caller(Actor(credential.name, way), False, credential.scope, credential, peer.address)
 
 
-def _has_token(request: web.Request, deck: Deck) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not given or not deck.token_hash:
-        return False
-    return hmac.compare_digest(token_hash(given.strip()), deck.token_hash)
+def _bearer(request: web.Request, deck: Deck, peer: Peer) -> Credential | None:
+    """The token in the Authorization header. One that is wrong is an error, and counts as a failed attempt."""
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.casefold() != "bearer":
+        return None
+    token = deck.access.token(given.strip())
+    if token is not None:
+        return token
+    wait = deck.attempts.wait(peer.group)
+    if wait:
+        raise RateLimitError("cannot use this token", wait)
+    deck.attempts.failed(peer.group)
+    deck.audit.refused("token_refused", address=peer.address, detail=f"{request.method} {request.path}")
+    raise TaskdeckError("access.login", "cannot use this token", "it is unknown or was revoked")
 
 
-def _check_host(request: web.Request, deck: Deck) -> None:
+def _check_host(peer: Peer, settings: WebSettings) -> None:
     """Names other than ours are DNS rebinding; literal addresses cannot be rebound."""
-    host = request.headers.get("Host", "")
+    host = peer.host
     name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
-    if name.casefold() == "localhost" or name.casefold() in {
-        item.casefold() for item in deck.settings.web.allowed_hosts
-    }:
+    name = name.casefold().removesuffix(".")
+    known = {item.casefold() for item in settings.allowed_hosts}
+    known |= {origin.partition("://")[2].rsplit(":", 1)[0].casefold() for origin in settings.trusted_origins}
+    if name == "localhost" or name in known:
         return
     try:
         ipaddress.ip_address(name)
@@ -111,21 +185,23 @@ def _check_host(request: web.Request, deck: Deck) -> None:
         ) from None
 
 
-def _check_origin(request: web.Request, deck: Deck) -> None:
+def _check_origin(request: web.Request, peer: Peer, settings: WebSettings) -> None:
     """Refuse what a page of another site makes a browser send (Fetch Metadata; RFC 6454 origins)."""
-    origin = request.headers.get("Origin")
-    websocket = request.headers.get("Upgrade", "").casefold() == "websocket"
-    if request.method in ("GET", "HEAD") and not websocket and origin is None:
+    origin = request.headers.get(hdrs.ORIGIN)
+    websocket = request.headers.get(hdrs.UPGRADE, "").casefold() == "websocket"
+    if request.method in _SAFE and not websocket and origin is None:
         return
     if origin is None:
         allowed = request.headers.get("Sec-Fetch-Site", "none") in ("same-origin", "none")
     else:
-        allowed = origin.partition("://")[2] == request.host or origin in deck.settings.web.trusted_origins
+        scheme, _, host = origin.partition("://")
+        own = scheme in ("http", "https") and host.casefold() == peer.host.casefold()
+        allowed = own or origin in settings.trusted_origins
     if not allowed:
         raise TaskdeckError(
             "access.origin",
             f"cannot take a request from '{display(origin or 'another site', limit=100)}'",
-            f"the page must come from '{display(request.host, limit=100)}'",
+            f"the page must come from '{display(peer.host, limit=100)}'",
             "or be listed in web.trusted_origins",
         )
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from engines.errors import CODES, ErrorInfo, TaskdeckError
 from tui_app import wire
+from tui_app.web.limits import RateLimitError
 
 _LOG = logging.getLogger(__name__)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -51,17 +52,22 @@ def problem(error: ErrorInfo, request: web.Request, headers: dict[str, str] | No
 def from_exception(error: BaseException, request: web.Request) -> web.Response:
     """The response for whatever a handler raised; faults of ours are logged, never shown."""
     if isinstance(error, TaskdeckError):
-        headers = {"WWW-Authenticate": 'Bearer realm="taskdeck"'} if error.code == "access.login" else None
-        return problem(error.info, request, headers)
+        return problem(error.info, request, _headers_of(error))
     if isinstance(error, web.HTTPException):
         code, what, why = _BY_STATUS.get(error.status, ("usage", "cannot answer", _phrase(error.status)))
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return problem(TaskdeckError(code, what, why).info, request, headers)
     if isinstance(error, TimeoutError):
-        late = TaskdeckError("usage", "cannot read the request", "its body did not arrive in time")
+        late = TaskdeckError("http.timeout", "cannot read the request", "its body did not arrive in time")
         return problem(late.info, request, {"Connection": "close"})
     _LOG.error("request %s %s failed", request.method, request.path, exc_info=error)
     return problem(TaskdeckError("internal", "cannot answer", "Taskdeck met a fault", "see its log").info, request)
+
+
+def _headers_of(error: TaskdeckError) -> dict[str, str] | None:
+    if isinstance(error, RateLimitError):
+        return {"Retry-After": str(error.retry_after)}
+    return {"WWW-Authenticate": 'Bearer realm="taskdeck"'} if error.code == "access.login" else None
 
 
 def _phrase(status: int) -> str:

@@ -21,14 +21,17 @@ from engines.settings import WebSettings
 from tui_app.locations import Locations, private_directory
 from tui_app.web.api import ROUTES
 from tui_app.web.context import DECK, Deck
-from tui_app.web.guard import add_headers, guard
+from tui_app.web.guard import PUBLIC, RULES, Rule, add_headers, guard
 from tui_app.web.guide import GuideFeed
+from tui_app.web.limits import StuckWatch
 from tui_app.web.live import FEED, SOCKETS, Sockets, close_all
 
 _LOG = logging.getLogger(__name__)
 MAX_BODY: Final = 1 << 20
 _BACKLOG: Final = 32
 """Small: the connection limit may be passed by one accept batch."""
+_PATIENCE: Final = 3
+"""A request that is answered may stall this many times as long as a live connection: phones change networks."""
 
 
 def application(deck: Deck) -> web.Application:
@@ -40,8 +43,14 @@ def application(deck: Deck) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(close_all)
     app.cleanup_ctx.append(_feed)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+    app[RULES] = {}
+    # With a sub-path both forms answer: proxies may pass it on or strip it.
+    for prefix in dict.fromkeys(("", deck.settings.web.url_prefix)):
+        for route in ROUTES:
+            added = app.router.add_route(route.method, prefix + route.path, route.handler)
+            assert added.resource is not None
+            path = added.resource.canonical
+            app[RULES][route.method, path] = Rule(route.needs, path.removeprefix(prefix) in PUBLIC)
     return app
 
 
@@ -59,16 +68,24 @@ class Server:
             application(deck),
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=15,
+            keepalive_timeout=deck.idle_after,
             shutdown_timeout=0.5,
         )
         self._tcp: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._path: Path | None = None
         self._places: Locations | None = None
 
     async def start(self) -> None:
         """Make the application ready; listeners are opened afterwards."""
         await self._runner.setup()
+        self._sweeper = asyncio.create_task(self._sweep(), name="web-sweeper")
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        server = self._runner.server
+        return len(server.connections) if server is not None else 0
 
     async def listen_unix(self, locations: Locations) -> Path:
         """Open the Unix socket (mode 0600 in a folder of mode 0700) and record its path."""
@@ -86,10 +103,16 @@ class Server:
         server = self._runner.server
         assert server is not None
 
+        # Unix connections do not count: the terminal must answer while the web side is flooded.
+        mine: set[web.RequestHandler] = set()
+
         def connect() -> asyncio.BaseProtocol:
-            # Unix connections do not count: the terminal must answer while the web side is flooded.
-            open_now = sum(1 for item in server.connections if not _is_unix(item.transport))
-            return server() if open_now < settings.max_connections else _Refuse()
+            if len(mine) >= settings.max_connections:
+                mine.difference_update([item for item in mine if item.transport is None])
+                if len(mine) >= settings.max_connections:
+                    return _Refuse()
+            mine.add(made := server())
+            return made
 
         try:
             self._tcp = await asyncio.get_running_loop().create_server(
@@ -105,6 +128,20 @@ class Server:
         port: int = self._tcp.sockets[0].getsockname()[1]
         return port
 
+    async def _sweep(self) -> None:
+        """Cut connections whose other side takes nothing, and end sessions whose time is over."""
+        patience = self._deck.stuck_after * _PATIENCE
+        watch = StuckWatch(patience)
+        server = self._runner.server
+        assert server is not None
+        while True:
+            await asyncio.sleep(patience / 6)
+            found = (connection.transport for connection in server.connections)
+            if watch.look([item for item in found if isinstance(item, asyncio.Transport)]):
+                _LOG.warning("a client did not read its answer; its connection was cut")
+            self._deck.access.sweep()
+            self._deck.flights.sweep()
+
     async def close_tcp(self) -> None:
         """Close the TCP listener; the Unix socket stays."""
         if self._tcp is not None:
@@ -114,17 +151,14 @@ class Server:
     async def stop(self) -> None:
         """Close listeners, streams and connections; within a second."""
         self._deck.closing.set()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         await self.close_tcp()
         if self._path is not None and self._places is not None:
             for path in (self._path, self._places.record):
                 with contextlib.suppress(OSError):
                     path.unlink()
         await self._runner.cleanup()
-
-
-def _is_unix(transport: asyncio.Transport | None) -> bool:
-    connection = transport.get_extra_info("socket") if transport is not None else None
-    return connection is not None and connection.family == socket.AF_UNIX
 
 
 class _Refuse(asyncio.Protocol):

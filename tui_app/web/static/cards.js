@@ -1,0 +1,195 @@
+// The list of task cards: one element a task, changed in place; never rebuilt.
+
+import { $, amount, api, attempt, clock, confirm, ENDED, fraction, plural, rate, say, statusWord, toast } from './page.js';
+
+const template = $('card-template').content.firstElementChild;
+const list = $('tasks');
+
+class Card {
+  constructor(id) {
+    const root = this.root = template.cloneNode(true);
+    root.dataset.id = id;
+    this.box = root.querySelector('input');
+    this.boxLabel = root.querySelector('.mark .hidden');
+    this.link = root.querySelector('h3 a');
+    this.link.href = `#/task/${encodeURIComponent(id)}`;
+    this.op = root.querySelector('.op');
+    this.badge = root.querySelector('.badge');
+    this.bar = root.querySelector('.bar');
+    this.fill = this.bar.firstElementChild;
+    this.percent = root.querySelector('.percent');
+    [this.progress, this.speed, this.eta, this.size] = root.querySelectorAll('.facts dd');
+    this.line = root.querySelector('.line');
+    this.buttons = [...root.querySelectorAll('.buttons button')];
+    this.shown = null;
+  }
+
+  show(task) {
+    const old = this.shown;
+    if (!old || old.title !== task.title) this.#name(task);
+    if (!old || old.state !== task.state || old.kind !== task.kind || String(old.actions) !== String(task.actions)) this.#state(task);
+    const share = fraction(task);
+    const text = share === null ? '' : `${(share * 100).toFixed(share === 1 ? 0 : 1)}%`;
+    if (!old || share !== this.share) {
+      this.share = share;
+      this.fill.style.transform = share === null ? '' : `scaleX(${share.toFixed(4)})`;
+      if (share === null) this.bar.removeAttribute('aria-valuenow');
+      else this.bar.setAttribute('aria-valuenow', (share * 100).toFixed(1));
+    }
+    this.bar.classList.toggle('unknown', share === null && task.state === 'running');
+    say(this.percent, text);
+    say(this.progress, text || '–');
+    say(this.speed, task.state === 'running' && task.speed > 0 ? rate(task.speed, task.unit) : '–');
+    say(this.eta, task.state === 'running' && task.eta !== null && task.eta !== undefined ? clock(task.eta) : '–');
+    say(this.size, task.total ? `${amount(task.done, task.unit)} / ${amount(task.total, task.unit)}` : task.done ? amount(task.done, task.unit) : '–');
+    say(this.line, task.error?.message || task.note || (task.state === 'completed' ? task.output : '') || [task.stage, task.item].filter(Boolean).join(' · ') || '\u00a0');
+    this.shown = task;
+  }
+
+  #name(task) {
+    say(this.link, task.title);
+    say(this.op, task.op);
+    say(this.boxLabel, `Select ${task.title}`);
+    this.bar.setAttribute('aria-label', `Progress of ${task.title}`);
+    for (const button of this.buttons) button.setAttribute('aria-label', `${button.textContent} ${task.title}`);
+  }
+
+  #state(task) {
+    const word = statusWord(task);
+    say(this.badge, word[0].toUpperCase() + word.slice(1));
+    this.root.dataset.status = word;
+    const allowed = task.actions ?? [];
+    const ended = ENDED.has(task.state);
+    for (const button of this.buttons) {
+      const action = button.dataset.action;
+      const late = action === 'retry' || action === 'remove';
+      button.hidden = late ? !ended || !allowed.includes(action) : ended;
+      button.disabled = !allowed.includes(action);
+    }
+  }
+}
+
+/** Ask for an action on some tasks, after a question where it cannot be taken back. */
+export async function act(live, ids, action) {
+  const tasks = ids.map(id => live.tasks.get(id)).filter(Boolean);
+  const name = tasks.length === 1 ? tasks[0].title : plural(ids.length, 'task');
+  if (action === 'cancel' && !await confirm(`Cancel ${plural(ids.length, 'task')}?`, `${name}: what is half done is removed.`, 'Cancel it')) return;
+  if (action === 'remove' && !await confirm(`Remove from the history?`, `${name}: outputs stay where they are.`, 'Remove')) return;
+  await attempt(async () => {
+    if (ids.length === 1 && action !== 'remove') {
+      const view = await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/control`, { action });
+      if (view?.id) live.patch(view);
+      return;
+    }
+    const answer = await api('POST', 'api/v1/tasks/bulk', { action, ids });
+    const { outcomes } = answer;
+    const bad = outcomes.filter(outcome => !outcome.ok);
+    for (const outcome of outcomes) if (outcome.view) live.patch(outcome.view);
+    if (bad.length) toast(`${bad.length} of ${outcomes.length}: ${bad[0].error?.message ?? 'refused'}`, { bad: true });
+  });
+}
+
+/** Draws the window of a `Live` into the list; owns the selection. */
+export class Cards extends EventTarget {
+  constructor(live) {
+    super();
+    this.live = live;
+    this.cards = new Map();
+    this.selected = new Set();
+    this.selecting = false;
+    list.addEventListener('click', event => this.#click(event));
+    list.addEventListener('change', event => this.#mark(event));
+    new IntersectionObserver(entries => { if (entries.some(entry => entry.isIntersecting)) live.grow(); }, { rootMargin: '800px' })
+      .observe($('sentinel'));
+  }
+
+  draw() {
+    const { live } = this;
+    if (live.reordered) {
+      live.reordered = false;
+      this.#arrange(live.order);
+    }
+    for (const id of live.dirty) {
+      const task = live.tasks.get(id);
+      const card = this.cards.get(id);
+      if (task && card) card.show(task);
+    }
+    live.dirty.clear();
+    const none = live.order.length === 0 && live.state === 'live';
+    $('empty').hidden = !none;
+    if (none) say($('empty').firstElementChild, live.query.filter ? 'No task matches this filter.' : 'No tasks yet.');
+    $('empty-new').hidden = Boolean(live.query.filter);
+  }
+
+  /** Put the elements into order with as few moves as a forward walk allows. */
+  #arrange(order) {
+    const wanted = new Set(order);
+    for (const [id, card] of this.cards) {
+      if (wanted.has(id)) continue;
+      card.root.remove();
+      this.cards.delete(id);
+      if (this.selected.delete(id)) this.#told();
+    }
+    const made = [];
+    let next = list.firstElementChild;
+    for (const id of order) {
+      let card = this.cards.get(id);
+      if (!card) {
+        card = new Card(id);
+        card.show(this.live.tasks.get(id));
+        this.cards.set(id, card);
+        made.push(id);
+      }
+      if (card.root === next) next = next.nextElementSibling;
+      else if (next && next.nextElementSibling === card.root) { const gone = next; list.append(gone); next = card.root.nextElementSibling; }
+      else list.insertBefore(card.root, next);
+    }
+  }
+
+  async #click(event) {
+    const button = event.target.closest('button[data-action]');
+    const card = event.target.closest('.card');
+    if (!card) return;
+    if (button) {
+      button.disabled = true;
+      await act(this.live, [card.dataset.id], button.dataset.action);
+      const task = this.live.tasks.get(card.dataset.id);
+      if (task) button.disabled = !task.actions.includes(button.dataset.action);
+    } else if (event.shiftKey && this.last && event.target.matches('.mark, .mark *')) {
+      const order = this.live.order;
+      const [from, to] = [order.indexOf(this.last), order.indexOf(card.dataset.id)].sort((a, b) => a - b);
+      for (const id of order.slice(from, to + 1)) this.toggle(id, true);
+    }
+  }
+
+  #mark(event) {
+    const id = event.target.closest('.card').dataset.id;
+    this.toggle(id, event.target.checked);
+    this.last = id;
+  }
+
+  toggle(id, on = !this.selected.has(id)) {
+    const card = this.cards.get(id);
+    if (!card) return;
+    this.selected[on ? 'add' : 'delete'](id);
+    card.box.checked = on;
+    card.root.classList.toggle('selected', on);
+    this.#told();
+  }
+
+  all(on) {
+    for (const id of this.live.order) this.toggle(id, on);
+  }
+
+  #told() { this.dispatchEvent(new Event('selection')); }
+
+  /** The card with the keyboard focus, or null. */
+  get focused() { return document.activeElement?.closest?.('.card') ?? null; }
+
+  /** Move the keyboard focus to another card. */
+  step(by) {
+    const now = this.focused;
+    const target = now ? (by > 0 ? now.nextElementSibling : now.previousElementSibling) : list.firstElementChild;
+    target?.querySelector('h3 a').focus();
+  }
+}

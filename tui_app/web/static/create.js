@@ -1,0 +1,242 @@
+// The form of a new task, made from the table of operations the server publishes.
+
+import { api, attempt, dialog, el, freshKey, Problem, say, size, toast, url } from './page.js';
+
+let operations = null;
+
+/** Open the form; `preset` is {op, path}. */
+export async function open(live, preset = {}) {
+  operations ??= await api('GET', 'api/v1/operations');
+  const choices = el('div', { class: 'ops', role: 'group', 'aria-label': 'Operation' });
+  const summary = el('p', { class: 'hint' });
+  const body = el('div', { class: 'form' });
+  const estimate = el('pre', { class: 'estimate', hidden: true, 'aria-live': 'polite' });
+  const problem = el('p', { class: 'error', role: 'alert' });
+  const ask = el('button', { type: 'button', on: { click: () => { if (form.reportValidity()) foretell(); } } }, 'Estimate');
+  const paused = el('input', { type: 'checkbox', id: 'new-paused' });
+  const form = el('form', { class: 'form' }, choices, summary, body,
+    el('div', { class: 'field check' }, paused, el('label', { for: 'new-paused' }, 'Add it paused')),
+    estimate, problem,
+    el('div', { class: 'buttons end' }, ask, el('button', { class: 'primary' }, 'Start')));
+  const box = dialog('New task', form);
+  let fields = [];
+  let current = null;
+  let key = freshKey();
+
+  function choose(operation) {
+    const kept = current ? read(fields) : { path: preset.path };
+    current = operation;
+    key = freshKey();
+    for (const button of choices.children) button.setAttribute('aria-pressed', String(button.dataset.op === operation.name));
+    say(summary, operation.summary);
+    fields = operation.fields.map(field => new Field(field, kept[field.name]));
+    const late = fields.filter(field => field.about.advanced);
+    body.replaceChildren(...fields.filter(field => !field.about.advanced).map(field => field.root));
+    if (late.length) body.append(el('details', {}, el('summary', {}, 'More'), el('div', { class: 'form' }, late.map(field => field.root))));
+    ask.hidden = operation.name !== 'zip' || !operations.some(other => other.name === 'estimate');
+    changed();
+  }
+
+  // What is foretold belongs to what was asked: any change hides it.
+  const changed = () => { estimate.hidden = true; };
+
+  /** Run the `estimate` operation with what the form says: samples of the real files, as on every other face. */
+  async function foretell() {
+    const known = new Set(operations.find(operation => operation.name === 'estimate').fields.map(field => field.name));
+    const given = Object.entries(read(fields)).filter(([name]) => known.has(name));
+    estimate.hidden = false;
+    say(estimate, 'Looking at samples…');
+    ask.disabled = true;
+    try {
+      const view = await api('POST', 'api/v1/tasks', { operation: { op: 'estimate', ...Object.fromEntries(given) } }, { 'Idempotency-Key': freshKey() });
+      const base = `api/v1/tasks/${encodeURIComponent(view.id)}`;
+      const ended = await api('GET', `${base}/wait?timeout=50`);
+      say(estimate, ended.error?.message ?? (ended.state === 'completed' ? (await api('GET', base)).reply : 'It takes longer; see its task.'));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      say(estimate, error.message);
+    } finally {
+      ask.disabled = false;
+    }
+  }
+
+  for (const operation of operations) {
+    choices.append(el('button', { type: 'button', data: { op: operation.name }, 'aria-pressed': 'false', on: { click: () => choose(operation) } }, operation.name));
+  }
+  form.addEventListener('input', changed);
+  form.addEventListener('submit', async event => {
+    event.preventDefault();
+    say(problem, '');
+    try {
+      const view = await api('POST', 'api/v1/tasks', {
+        operation: { op: current.name, ...read(fields) },
+        options: paused.checked ? { paused: true } : {},
+      }, { 'Idempotency-Key': key });
+      box.close();
+      toast(`Queued ${view.title}.`, { action: { href: `#/task/${encodeURIComponent(view.id)}`, label: 'Show' } });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      key = freshKey(); // what was refused is not repeated under its old key
+      say(problem, error.message);
+    }
+  });
+  choose(operations.find(operation => operation.name === preset.op) ?? operations[0]);
+  body.querySelector('input')?.focus();
+}
+
+function read(fields) {
+  const values = {};
+  for (const field of fields) {
+    const value = field.value;
+    if (value !== undefined) values[field.about.name] = value;
+  }
+  return values;
+}
+
+class Field {
+  constructor(about, value) {
+    this.about = about;
+    const id = `new-${about.name}`;
+    const label = el('label', { for: id }, title(about.name), about.required ? '' : '');
+    const help = el('small', { id: `${id}-help` }, about.help);
+    this.input = this.#control(id, value);
+    this.input.setAttribute('aria-describedby', help.id);
+    if (about.type === 'bool') {
+      this.root = el('div', { class: 'field check' }, this.input, label, help);
+      return;
+    }
+    const path = ['source', 'target', 'folder'].includes(about.accepts);
+    const browse = path && el('button', { type: 'button', on: { click: () => this.#browse() } }, 'Browse');
+    const upload = about.accepts === 'source' && el('button', { type: 'button', on: { click: () => this.#upload() } }, 'Upload');
+    this.root = el('div', { class: 'field' }, label, el('div', { class: 'pair' }, this.input, browse, upload), help);
+  }
+
+  #control(id, value) {
+    const { about } = this;
+    const common = { id, name: about.name, required: about.required };
+    if (about.type === 'bool') return el('input', { ...common, type: 'checkbox', required: false, prop: { checked: value ?? about.default ?? false } });
+    if (about.choices.length) {
+      const none = about.default === null && !about.required ? [el('option', { value: '' }, 'As in the settings')] : [];
+      const wanted = value ?? about.default;
+      return el('select', common, none, about.choices.map(choice => el('option', { value: choice, prop: { selected: choice === wanted } }, choice)));
+    }
+    if (about.repeated) return el('textarea', { ...common, rows: 2, placeholder: 'One a line', prop: { value: (value ?? []).join('\n') } });
+    const type = about.accepts === 'secret' ? 'password' : about.type === 'int' || about.type === 'float' ? 'number' : 'text';
+    return el('input', {
+      ...common, type, min: about.minimum, max: about.maximum, step: about.type === 'float' ? 'any' : undefined,
+      autocomplete: type === 'password' ? 'new-password' : 'off', spellcheck: 'false', autocapitalize: 'none',
+      prop: { value: value ?? (about.default === null || about.default === undefined ? '' : String(about.default)) },
+    });
+  }
+
+  /** The value as the API takes it; undefined for "not given". */
+  get value() {
+    const { about, input } = this;
+    if (about.type === 'bool') return input.checked === (about.default ?? false) ? undefined : input.checked;
+    if (about.repeated) {
+      const lines = input.value.split('\n').map(line => line.trim()).filter(Boolean);
+      return lines.length ? lines : undefined;
+    }
+    if (input.value === '' || (!about.required && input.value === String(about.default))) return undefined;
+    if (about.type === 'int' || about.type === 'float') return Number(input.value);
+    return input.value;
+  }
+
+  set(path) {
+    this.input.value = this.about.repeated && this.input.value.trim() ? `${this.input.value.trimEnd()}\n${path}` : path;
+    this.input.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+
+  #browse() {
+    const start = this.about.repeated ? '' : this.input.value;
+    browse(start, this.about.accepts, path => this.set(path));
+  }
+
+  #upload() {
+    const picker = el('input', { type: 'file' });
+    picker.addEventListener('change', async () => {
+      const [file] = picker.files;
+      if (!file) return;
+      const path = await attempt(() => send(file));
+      if (path) this.set(path);
+    });
+    picker.click();
+  }
+}
+
+const title = name => name[0].toUpperCase() + name.slice(1).replaceAll('_', ' ');
+
+/** Send a file of this device to the server, with progress; its path there. */
+function send(file) {
+  const bar = el('progress', { max: 1, value: 0, 'aria-label': `Sending ${file.name}` });
+  const request = new XMLHttpRequest(); // fetch cannot tell how much was sent
+  const box = dialog('Sending', el('p', { class: 'foreign' }, `${file.name}, ${size(file.size)}`), bar,
+    el('div', { class: 'buttons end' }, el('button', { type: 'button', on: { click: () => request.abort() } }, 'Stop')));
+  return new Promise((resolve, reject) => {
+    request.upload.onprogress = event => { if (event.lengthComputable) bar.value = event.loaded / event.total; };
+    request.onload = () => {
+      const answer = JSON.parse(request.responseText || '{}');
+      if (request.status < 300) resolve(answer.path);
+      else reject(new Problem(request.status, answer));
+    };
+    request.onerror = () => reject(new Problem(0, { title: 'The file could not be sent.' }));
+    request.onabort = () => resolve('');
+    request.open('POST', url(`api/v1/uploads?name=${encodeURIComponent(file.name)}`));
+    request.setRequestHeader('Content-Type', 'application/octet-stream');
+    request.send(file);
+  }).finally(() => box.close());
+}
+
+/** The file picker: folders of the server inside its roots. */
+function browse(start, accepts, chosen) {
+  const crumbs = el('div', { class: 'crumbs' });
+  const list = el('ul', { class: 'files', tabindex: 0, 'aria-label': 'Files' });
+  const note = el('p', { class: 'hint' });
+  const use = el('button', { type: 'button', class: 'primary', on: { click: () => pick(asked) } }, 'Use this folder');
+  const box = dialog(accepts === 'source' ? 'Choose a file or folder' : 'Choose a folder', crumbs, list, note, el('div', { class: 'buttons end' }, use));
+  let here = '';
+  let asked = '';
+  const pick = path => { chosen(path); box.close(); };
+
+  async function go(path) {
+    const page = await attempt(() => api('GET', `api/v1/files?path=${encodeURIComponent(path)}`));
+    if (!page) { if (path && path !== parent(path)) await go(''); return; }
+    here = page.path;
+    asked = path || here;
+    use.disabled = !here;
+    const { roots } = page;
+    crumbs.replaceChildren(...trail(here, roots).map(([name, target]) => el('button', { type: 'button', on: { click: () => go(target) } }, name)));
+    list.replaceChildren(...page.entries.map(entry => {
+      const target = here ? join(asked, entry) : entry.uri || entry.name;
+      return el('li', {}, el('button', { type: 'button', on: { click: () => entry.folder ? go(target) : accepts === 'source' && pick(target) } },
+        el('span', { 'aria-hidden': 'true' }, entry.folder ? '📁' : '📄'), el('span', { class: 'name' }, entry.name), el('small', {}, entry.folder ? '' : size(entry.size))));
+    }));
+    say(note, page.truncated ? 'Only the first names are shown.' : page.entries.length ? '' : 'The folder is empty.');
+    list.scrollTop = 0;
+  }
+
+  go(start.endsWith('/') || !start ? start : parent(start));
+}
+
+/** The path of an entry; names with odd bytes travel as file: URIs, so that they arrive as they are on disk. */
+function join(folder, entry) {
+  const base = folder.replace(/\/$/, '');
+  if (entry.uri.startsWith('file://')) return `${base.startsWith('file://') ? base : `file://${encodeURI(base)}`}/${entry.uri.slice(7)}`;
+  if (base.startsWith('file://')) return `${base}/${encodeURIComponent(entry.uri || entry.name)}`;
+  return `${base}/${entry.uri || entry.name}`;
+}
+
+const parent = path => path.slice(0, path.lastIndexOf('/')) || (path.startsWith('/') ? '/' : '');
+
+function trail(path, roots) {
+  const root = roots.filter(item => path === item || path.startsWith(`${item.replace(/\/$/, '')}/`)).sort((a, b) => b.length - a.length)[0];
+  const parts = [['All folders', '']];
+  if (!root) return parts;
+  parts.push([root, root]);
+  let built = root.replace(/\/$/, '');
+  for (const part of path.slice(root.length).split('/').filter(Boolean)) {
+    built += `/${part}`;
+    parts.push([part, built]);
+  }
+  return parts;
+}

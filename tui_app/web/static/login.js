@@ -1,0 +1,31 @@
+// Signing in: with what is typed, or with the one-time code in the address (#code=..., never sent to a server by itself).
+
+const form = document.getElementById('form');
+const problem = document.getElementById('problem');
+const home = new URL('dashboard', document.baseURI.replace(/[?#].*/, '')).href;
+
+async function signIn(token) {
+  problem.textContent = '';
+  form.querySelector('button').disabled = true;
+  try {
+    const response = await fetch(new URL('auth/login', home), {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ token }),
+    });
+    if (response.ok) { location.replace(home); return; }
+    const body = await response.json().catch(() => ({}));
+    problem.textContent = body.detail ?? `The server answered ${response.status}.`;
+  } catch {
+    problem.textContent = 'The server cannot be reached.';
+  }
+  form.querySelector('button').disabled = false;
+}
+
+form.addEventListener('submit', event => { event.preventDefault(); signIn(document.getElementById('token').value.trim()); });
+
+const code = new URLSearchParams(location.hash.slice(1)).get('code');
+if (code) {
+  history.replaceState(null, '', location.pathname);
+  signIn(code);
+} else {
+  document.getElementById('token').focus();
+}
