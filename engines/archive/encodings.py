@@ -8,6 +8,7 @@ ZIP specification (APPNOTE appendix D) names. A user's choice comes before all o
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
@@ -52,12 +53,29 @@ def detect(names: Sequence[bytes]) -> str:
     if all(_is_utf8(name) for name in telling):
         return "utf-8"
     sample = b"\n".join(name for name in telling if not _is_utf8(name))[:_SAMPLE]
+    if _mostly_isolated(sample):
+        return max(_WESTERN, key=lambda codec: _plausible(sample, codec))
     possible = [codec for codec in CANDIDATES if _decodes(sample, codec)]
     from charset_normalizer import from_bytes  # 60 ms to import: only for archives that need it
 
     best = from_bytes(sample, cp_isolation=possible, threshold=0.9).best() if possible else None
     guess = best.encoding if best is not None else "cp437"
     return _correct(sample, guess)
+
+
+_WESTERN: Final = ("cp437", "cp850", "cp1252")
+
+
+def _mostly_isolated(sample: bytes) -> bool:
+    """Whether foreign letters stand nearly singly between ASCII ones, as in "Größe": a Western language.
+
+    Katakana in cp932 looks the same (every second byte is ASCII), but decodes to kana there.
+    """
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    if not runs or sum(map(len, runs)) > 1.6 * len(runs):
+        return False
+    kana = sum(0x3040 <= ord(char) <= 0x30FF for char in sample.decode("cp932", "ignore"))
+    return kana < 0.3 * len(runs)
 
 
 def _correct(sample: bytes, guess: str) -> str:

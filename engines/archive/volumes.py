@@ -13,7 +13,8 @@ from engines.errors import TaskdeckError
 from engines.names import display
 from engines.paths import unreadable
 
-_NUMBERED: Final = re.compile(r"^(?P<stem>.+\.)(?P<number>\d{3,5})$")
+_NUMBERED: Final = re.compile(r"^(?P<stem>.+\.)(?P<number>\d{3})$")
+_PACKED: Final = re.compile(r"\.(7z|zip|rar|tar|t?gz|t?bz2|t?xz|t?zst|iso|wim)\.$", re.IGNORECASE)
 _ZIP_PART: Final = re.compile(r"^(?P<stem>.+\.)[zZ](?P<number>\d{2,4})$")
 _RAR_PART: Final = re.compile(r"^(?P<stem>.+\.part)(?P<number>\d+)(?P<suffix>\.(?:rar|exe|sfx))$", re.IGNORECASE)
 _RAR_OLD: Final = re.compile(r"^(?P<stem>.+\.)(?P<letter>[r-zR-Z])(?P<number>\d{2})$")
@@ -193,6 +194,8 @@ def _run(path: Path, stem: str, suffix: str, number: str) -> tuple[Path, ...]:
     if not present:
         return (path,)
     first = 0 if 0 in present else 1
+    if first not in present and not suffix and not _PACKED.search(stem):
+        return (path,)  # "report.2024.113" is no volume
     for wanted in range(first, max(present) + 1):
         if wanted not in present:
             raise _missing(path, f"{stem}{wanted:0{width}d}{suffix}")

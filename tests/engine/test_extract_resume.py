@@ -1,0 +1,232 @@
+"""Stopping and going on: cancel leaves nothing, an interrupted task goes on where it was and ends the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.archive.extract.job import run
+from engines.archive.extract.run import Checkpoints
+from engines.job import Stop, Stopped
+from engines.model import Json
+from engines.operations import Unzip
+from tests.support.archives import snapshot
+from tests.support.jobs import RecordingJob
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints at every offer instead of one a second."""
+
+    def offer(self: Checkpoints, count: int) -> None:
+        self._wanted = count
+        self._save()
+
+    monkeypatch.setattr(Checkpoints, "offer", offer)
+
+
+def corpus(folder: Path, count: int = 400) -> Path:
+    root = folder / "root"
+    rng = random.Random(7)  # the same bytes in every run
+    for number in range(count):
+        path = root / f"d{number % 9}" / f"f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(rng.randbytes(rng.randrange(1, 6000)) + b"text " * 300)
+    (root / "big").write_bytes(rng.randbytes(9_000_000))
+    os.link(root / "big", root / "zz-linked")
+    (root / "d0" / "link").symlink_to("../big")
+    return root
+
+
+def after(checks: int, stop: Stop, *, saved: bool = False) -> Callable[[RecordingJob], Stop | None]:
+    """Stop at this many checks, and not before a checkpoint when `saved`."""
+
+    def when(job: RecordingJob) -> Stop | None:
+        return stop if job.checks >= checks and (job.saved or not saved) else None
+
+    return when
+
+
+PACK = {
+    "x.zip": ["zip", "-qry", "x.zip", "root"],
+    "x.tar": ["tar", "cf", "x.tar", "root"],
+    "x.tar.gz": ["tar", "czf", "x.tar.gz", "root"],
+    "x.tar.zst": ["tar", "--zstd", "-cf", "x.tar.zst", "root"],
+}
+
+
+def packed(tmp_path: Path, name: str) -> tuple[Path, dict[str, str]]:
+    source = tmp_path / "source"
+    source.mkdir()
+    root = corpus(source)
+    subprocess.run(PACK[name], cwd=source, check=True)
+    box = tmp_path / "box"
+    box.mkdir()
+    (source / name).rename(box / name)
+    return box / name, snapshot(root)
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_cancelled_task_leaves_nothing(tmp_path: Path, name: str) -> None:
+    archive, _ = packed(tmp_path, name)
+    for moment in (1, 2, 3):
+        job = RecordingJob(tmp_path, stop_when=after(moment, Stop.CANCEL))
+        with pytest.raises(Stopped):
+            run(Unzip(path=str(archive), destination=str(archive.parent / "out" / "deep")), job)
+        assert os.listdir(archive.parent) == [name]
+        assert not job.claimed
+
+
+@pytest.mark.parametrize("name", PACK)
+def test_suspended_task_goes_on_at_the_last_committed_member(tmp_path: Path, name: str, eager: None) -> None:
+    archive, expected = packed(tmp_path, name)
+    op = Unzip(path=str(archive))
+    state: Json | None = None
+    attempts = 0
+    kept: list[int] = []
+    while True:
+        attempts += 1
+        stop_at = 3 if attempts < 4 else 10**9
+        job = RecordingJob(
+            tmp_path,
+            attempt=attempts,
+            checkpoint=state,
+            stop_when=after(stop_at, Stop.SUSPEND, saved=True),
+        )
+        try:
+            result = run(op, job)
+            break
+        except Stopped:
+            state = msgspec.json.decode(msgspec.json.encode(job.saved[-1]))
+            kept.append(int(state.get("members", 10**6)))  # absent once all are written
+            assert len([n for n in os.listdir(archive.parent) if n.startswith(".taskdeck")]) == 1
+            assert not (archive.parent / "root").exists(), "nothing is published before it is whole"
+    assert attempts > 1
+    assert kept == sorted(kept)
+    assert kept[-1] > 0
+    assert snapshot(archive.parent / "root") == expected
+    assert result.files == 402
+    assert sorted(os.listdir(archive.parent)) == ["root", name]
+
+
+def test_resumed_task_does_not_write_committed_members_again(tmp_path: Path, eager: None) -> None:
+    archive, expected = packed(tmp_path, "x.tar")
+    job = RecordingJob(tmp_path, stop_when=lambda job: Stop.SUSPEND if job.checks >= 4 else None)
+    with pytest.raises(Stopped):
+        run(Unzip(path=str(archive)), job)
+    staging = next(archive.parent.glob(".taskdeck*"))
+    before = {p: p.stat().st_ino for p in staging.rglob("f*") if p.is_file()}
+    members = job.saved[-1]["members"]
+    assert members > 50
+    seen: dict[Path, int] = {}
+
+    def look(second: RecordingJob) -> None:
+        if not seen and second.checks > 8:
+            seen.update({p: p.stat().st_ino for p in before if p.exists()})
+
+    second = RecordingJob(tmp_path, attempt=2, checkpoint=job.saved[-1], stop_when=look)
+    run(Unzip(path=str(archive)), second)
+    assert sum(seen.get(p) == inode for p, inode in before.items()) >= members - 70
+    assert snapshot(archive.parent / "root") == expected
+
+
+def test_changed_archive_starts_again(tmp_path: Path, eager: None) -> None:
+    archive, expected = packed(tmp_path, "x.zip")
+    job = RecordingJob(tmp_path, stop_when=lambda job: Stop.SUSPEND if job.checks >= 2 and job.saved else None)
+    with pytest.raises(Stopped):
+        run(Unzip(path=str(archive)), job)
+    os.utime(archive)
+    second = RecordingJob(tmp_path, attempt=2, checkpoint=job.saved[-1])
+    run(Unzip(path=str(archive)), second)
+    assert any("changed" in message for _, message in second.logged)
+    assert snapshot(archive.parent / "root") == expected
+    assert sorted(os.listdir(archive.parent)) == ["root", "x.zip"]
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from engines.archive.extract import run as module
+from engines.archive.extract.job import run
+from engines.operations import Unzip
+from tests.support.jobs import RecordingJob
+
+def offer(self, count):
+    self._wanted = count
+    self._save()
+
+module.Checkpoints.offer = offer
+state = Path(sys.argv[2])
+
+class Job(RecordingJob):
+    def save(self, checkpoint):
+        part = state.with_suffix(".part")
+        part.write_text(json.dumps(checkpoint))
+        part.replace(state)
+
+checkpoint = json.loads(state.read_text()) if state.exists() else None
+run(Unzip(path=sys.argv[1]), Job(Path(sys.argv[1]).parent, checkpoint=checkpoint, attempt=int(sys.argv[3])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz"])
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path: Path, name: str) -> None:
+    archive, expected = packed(tmp_path, name)
+    state = tmp_path / "state"
+    rng = random.Random(3)
+    killed = 0
+    for attempt in range(1, 60):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(archive), str(state), str(attempt)], cwd=Path(__file__).parents[2]
+        )
+        if killed < 8:
+            began = time.monotonic()
+            while (
+                child.poll() is None and not list(archive.parent.glob(".taskdeck*")) and time.monotonic() - began < 20
+            ):
+                time.sleep(0.002)
+            time.sleep(rng.random() * 0.12)
+            child.send_signal(signal.SIGKILL)
+        if child.wait(60) == 0:
+            break
+        killed += 1
+        if not state.exists():  # what the daemon does with claimed paths of a task without a checkpoint
+            subprocess.run(f"rm -rf {archive.parent}/.taskdeck*", shell=True, check=True)
+    assert killed >= 1
+    assert snapshot(archive.parent / "root") == expected
+    assert sorted(os.listdir(archive.parent)) == ["root", name]
+
+
+def test_cancel_ends_an_external_tool_and_its_files(tmp_path: Path) -> None:
+    from engines.archive.backends import bundled_sevenzip
+
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    subprocess.run([bundled_sevenzip(), "a", "-bso0", "-bsp0", "-m0=PPMd", "x.7z", "big"], cwd=tmp_path, check=True)
+    (tmp_path / "big").unlink()
+    job = RecordingJob(
+        tmp_path,
+        stop_when=lambda job: (
+            Stop.CANCEL if any(item.done > 0 and item.stage == "unpacking" for item in job.seen) else None
+        ),
+    )
+    with pytest.raises(Stopped):
+        run(Unzip(path=str(tmp_path / "x.7z")), job)
+    assert os.listdir(tmp_path) == ["x.7z"]
+    assert not any(b"x.7z" in _command(pid) for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid())
+
+
+def _command(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
