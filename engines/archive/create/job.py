@@ -138,6 +138,7 @@ class Packing:
         self._journal_path = self._claim(plan.target, "journal")
         self._started = time.monotonic()
         self._before = 0.0
+        self._worth_keeping = False
 
     def _claim(self, target: Path, kind: str) -> Path:
         path = files.staged_path(self._job, target, kind=kind)
@@ -160,7 +161,7 @@ class Packing:
         try:
             result = self._run()
         except Stopped:
-            if not self._job.keep_partial():
+            if not (self._job.keep_partial() and self._worth_keeping):
                 self._discard()
             raise
         except OSError as error:
@@ -314,6 +315,7 @@ class Packing:
         finally:
             session.close(failed=failed)
             journal.close()
+            self._worth_keeping = journal.committed and self._info.resumable
         return session.members
 
     def _elapsed(self) -> float:

@@ -21,7 +21,7 @@ from engines.archive.create.output import Output
 from engines.job import Job
 from engines.model import Json
 
-INTERVAL: Final = 1.0
+INTERVAL = 1.0
 """Seconds between checkpoints ..."""
 AMOUNT: Final = 64 << 20
 """... or bytes of archive."""
@@ -87,6 +87,8 @@ class Journal:
         self._mark = output.position
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._running: Future[None] | None = None
+        self.committed = length > 0
+        """Whether a later attempt has something to go on from."""
         self.fresh: list[Packed] = []
         """Members packed since the last commit."""
 
@@ -122,6 +124,7 @@ class Journal:
         os.fdatasync(self._fd)
         self._output.sync()
         self._job.save({**checkpoint, "journal": self._length})
+        self.committed = True
 
     def finish(self) -> None:
         """Wait for a commit under way; nothing is committed afterwards.
