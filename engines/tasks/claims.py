@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
+
+from engines.names import display
+
+log = logging.getLogger(__name__)
 
 
 def remove(path: str | bytes) -> None:
@@ -24,6 +29,14 @@ def remove(path: str | bytes) -> None:
     with _folder(path) as descriptor:
         _clear(descriptor)
     os.rmdir(path)
+
+
+def remove_quietly(path: bytes) -> None:
+    """Remove a claimed path; what cannot be removed is logged, not fatal."""
+    try:
+        remove(path)
+    except OSError as error:
+        log.warning("left-over %s could not be removed: %s", display(path), error)
 
 
 def _clear(descriptor: int) -> None:

@@ -289,4 +289,5 @@ class Control:
         for record in self._board.active.values():
             if record.state is TaskState.RUNNING and record.run is not None and now - record.moved > timeout:
                 self._engine.log(record, f"error: no sign of life for {timeout:.0f} s")
+                record.stalled = True
                 record.run.kill()

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, Final
 
 from engines.errors import ErrorInfo, TaskdeckError
 from engines.job import Stop
-from engines.model import ACTIVE, TERMINAL, Actor, Json, Kind, Progress, TaskState, WaitReason
+from engines.model import ACTIVE, TERMINAL, Actor, Json, Kind, TaskState, WaitReason
 from engines.names import display
 from engines.operations import OPERATIONS, fields, spec_of
 from engines.paths import PathPolicy
 from engines.settings import Settings
-from engines.tasks import claims, history
+from engines.tasks import claims, disk, history
 from engines.tasks.board import Board
 from engines.tasks.hosted import HostedFunction, HostedRun
 from engines.tasks.journal import ENGINE, Journal
 from engines.tasks.queue import ReadyQueue, limit
 from engines.tasks.record import Record
 from engines.tasks.run import End, Ending, Run, Work
+from engines.tasks.sink import TaskSink
 from engines.tasks.states import Step
 from engines.tasks.store import Statement, Store
 from engines.tasks.supervisor import Nursery, ProcessRun
@@ -184,7 +183,7 @@ class Engine:
                 note="Waits for its password: it is never stored, and Taskdeck was restarted.",
             )
             return True
-        if record.writes and self.low_disks(record):
+        if record.writes and await asyncio.to_thread(self.low_disks, record):
             await self._move(
                 record, Step.WAIT, TaskState.WAITING, reason=WaitReason.DISK, note="Waits for free disk space."
             )
@@ -253,10 +252,17 @@ class Engine:
         if self.stopping:
             await self._move(record, Step.SUSPEND, TaskState.QUEUED, patient=True)
             return
+        stalled, record.stalled = record.stalled, False
+        if stalled:
+            reason = "it showed no sign of life in the time allowed"
         self.log(record, f"error: the job process died: {reason}")
         if record.crashes + 1 >= record.max_attempts:
             tries = f" ({record.crashes + 1} tries)" if record.crashes else ""
-            error = TaskdeckError("task.crashed", f"cannot {record.op_name} '{record.title}'", reason + tries)
+            error = TaskdeckError(
+                "task.timeout" if stalled else "task.crashed",
+                f"cannot {record.op_name} '{record.title}'",
+                reason + tries,
+            )
             await self.fail(record, error.info, crashes=record.crashes + 1)
         else:
             await self._retry_later(record, f"The job process died: {reason}.", crashes=record.crashes + 1)
@@ -273,7 +279,7 @@ class Engine:
                 also=[_no_claims(record)],
                 reason=WaitReason.DISK,
                 note=f"{error.message} Goes on by itself when space returns.",
-                disk_free=free_space(record, self.policy),
+                disk_free=disk.free_space(record, self.policy),
                 checkpoint=None,
             )
         elif error.code == "password.needed" and (names := _secret_fields(record)):
@@ -436,7 +442,7 @@ class Engine:
             lambda c: [path for (path,) in c.execute("SELECT path FROM claim WHERE task=?", (task_id,))]
         )
         for path in paths:
-            await asyncio.to_thread(remove_quietly, path)
+            await asyncio.to_thread(claims.remove_quietly, path)
 
     def log(self, record: Record, line: str) -> None:
         """Add a line to a task's log."""
@@ -478,101 +484,11 @@ class Engine:
             await asyncio.wait(set(self._running), timeout=2.0)
 
 
-class TaskSink:
-    """Receives what a run reports."""
-
-    def __init__(self, engine: Engine, record: Record) -> None:
-        self._engine = engine
-        self._record = record
-
-    def started(self) -> None:
-        """See `Sink`."""
-        self._record.moved = time.monotonic()
-
-    def progress(self, progress: Progress) -> None:
-        """See `Sink`."""
-        record = self._record
-        now = time.monotonic()
-        if progress.done != record.done:
-            record.moved = now
-        record.done, record.total, record.unit = progress.done, progress.total, progress.unit
-        record.item, record.stage = display(progress.item, limit=500), display(progress.stage, limit=100)
-        if record.state is TaskState.RUNNING:
-            record.meter.add(now, progress.done)
-        self._engine.board.report(record)
-        self._engine.journal.dirty(record)
-
-    def checkpoint(self, checkpoint: Json) -> None:
-        """See `Sink`."""
-        self._record.checkpoint = checkpoint
-        self._record.checkpoint_pending = True
-        self._record.moved = time.monotonic()
-        self._engine.journal.dirty(self._record)
-
-    def log(self, line: str) -> None:
-        """See `Sink`."""
-        self._engine.log(self._record, line)
-
-    async def claim(self, path: Path) -> None:
-        """See `Sink`."""
-        statement: Statement = (
-            "INSERT OR IGNORE INTO claim (path, task, at) VALUES (?, ?, ?)",
-            (os.fsencode(path), self._record.id, self._engine.journal.clock()),
-        )
-        await self._patiently(statement)
-
-    async def release(self, path: Path) -> None:
-        """See `Sink`."""
-        await self._patiently(
-            ("DELETE FROM claim WHERE path=? AND task=?", (os.fsencode(path), self._record.id)),
-        )
-
-    async def _patiently(self, statement: Statement) -> None:
-        while True:
-            try:
-                await self._engine.store.write([statement])
-                return
-            except TaskdeckError:
-                if self._engine.journal.closing:
-                    raise
-                await asyncio.sleep(1.0)
-
-
 def _no_claims(record: Record) -> Statement:
     return ("DELETE FROM claim WHERE task=?", (record.id,))
-
-
-def remove_quietly(path: bytes) -> None:
-    """Remove a claimed path; what cannot be removed is logged, not fatal."""
-    try:
-        claims.remove(path)
-    except OSError as error:
-        log.warning("left-over %s could not be removed: %s", display(path), error)
 
 
 def _secret_fields(record: Record) -> tuple[str, ...]:
     """Secret parameters the task could be given and was not."""
     names = (field.name for field in fields(spec_of(record.op_name).struct) if field.secret)
     return tuple(name for name in names if name not in record.secrets)
-
-
-def write_folder(record: Record, policy: PathPolicy) -> str:
-    """An existing folder on the disk that a task writes to."""
-    place = next(
-        (str(record.op[name]) for name in ("output", "destination", "path") if record.op.get(name)), policy.roots[0]
-    )
-    from engines.paths import from_uri
-
-    place = from_uri(place)
-    while place not in ("", "/") and not os.path.isdir(place):
-        place = os.path.dirname(place)
-    return place or "/"
-
-
-def free_space(record: Record, policy: PathPolicy) -> int:
-    """Free bytes where a task writes."""
-    try:
-        found = os.statvfs(write_folder(record, policy))
-    except OSError:
-        return 0
-    return found.f_bavail * found.f_frsize

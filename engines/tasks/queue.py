@@ -53,5 +53,5 @@ class ReadyQueue:
             del members[bisect_left(members, key)]
 
     def waiting(self, kind: Kind) -> Iterator[str]:
-        """Ids of a family, the next one first; a copy of the head, safe to change the queue under."""
-        return iter([key[3] for key in self._lists[kind][:64]])
+        """Ids of a family, the next one first; safe to change the queue under."""
+        return (key[3] for key in self._lists[kind].copy())

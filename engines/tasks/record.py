@@ -73,6 +73,8 @@ class Record:
     usage: Usage | None = None
     meter: SpeedMeter = field(default_factory=SpeedMeter)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    stalled: bool = False
+    """Its process is being ended because it showed no sign of life."""
     busy: bool = False
     """A step is under way; the scheduler leaves it alone."""
     log_count: int = 0

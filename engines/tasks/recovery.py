@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from engines.model import TERMINAL, TaskState
-from engines.tasks import history, rows
-from engines.tasks.engine import remove_quietly
+from engines.tasks import claims, history, rows
 from engines.tasks.journal import ENGINE, Journal
 from engines.tasks.record import Record
 from engines.tasks.states import Step, demand_move
@@ -50,13 +49,15 @@ async def sweep_claims(store: Store, alive: list[Record]) -> None:
     claimed = await store.read(lambda c: c.execute("SELECT path, task FROM claim").fetchall())
     gone = [(path, task) for path, task in claimed if task not in keep]
     for path, _ in gone:
-        remove_quietly(path)
+        claims.remove_quietly(path)
     if gone:
         await store.write([("DELETE FROM claim WHERE path=? AND task=?", pair) for pair in gone])
 
 
 async def missing_dependencies(store: Store, record: Record) -> tuple[set[str], dict[str, TaskState]]:
     """Ids a task still waits for, and the states of those that can no longer succeed."""
+    if not record.after:
+        return set(), {}
     states = await store.read(lambda c: history.states(c, record.after))
     bad = {
         task_id: states.get(task_id, TaskState.CANCELLED)

@@ -12,17 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from engines import operations
 from engines.errors import TaskdeckError
-from engines.metrics import HostSampler, TreeSampler
 from engines.model import (
     ACTIVE,
-    TERMINAL,
     Action,
     Actor,
-    HostMetrics,
     Json,
     Kind,
     Outcome,
@@ -35,16 +29,18 @@ from engines.model import (
     WaitReason,
 )
 from engines.names import display
-from engines.query import Filter, Page, Query, parse_filter
+from engines.query import Page, Query, parse_filter
 from engines.settings import Settings
-from engines.tasks import disk, history, ids, recovery, supervisor
+from engines.tasks import disk, history, ids, processes, recovery
 from engines.tasks.api import Watch
 from engines.tasks.board import Board
 from engines.tasks.control import Control
-from engines.tasks.engine import Engine, free_space
+from engines.tasks.engine import Engine
+from engines.tasks.gauges import Gauges
 from engines.tasks.hosted import HostedFunction
 from engines.tasks.journal import ENGINE, Journal
 from engines.tasks.lock import InstanceLock
+from engines.tasks.reading import Reader
 from engines.tasks.record import Record
 from engines.tasks.store import Store
 from engines.tasks.submission import Request, demand_options, demand_priority, prepare
@@ -53,7 +49,6 @@ from engines.tasks.watcher import LocalWatcher
 _BEAT: Final = 0.5  # progress is written at most twice a second in total
 _DISK_EVERY: Final = 5.0
 _DRAIN_LOOK: Final = 0.1
-_METRICS_EVERY: Final = 2.0
 _HOUSEKEEPING: Final = 600.0
 _PAGE_LIMIT: Final = 1000
 _TOKEN_LENGTH: Final = 32
@@ -93,22 +88,21 @@ class TaskService:
         self.control_desk = Control(self.engine, self.board, self.journal)
         self.notices: list[str] = [self.store.notice] if self.store.notice else []
         """Sentences a user should see once: a restored database."""
-        self._host = HostSampler(self.engine.policy.roots)
-        self._trees = TreeSampler()
-        self._metrics = HostMetrics()
+        self.reader = Reader(self.store, self.board)
+        self.gauges = Gauges(self.board, self.engine.policy.roots, clock)
         self._watchers = 0
-        self._today = (0.0, {TaskState.COMPLETED: 0, TaskState.FAILED: 0})
         self._position = 0
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._beats: asyncio.Task[None] | None = None
-        self._next = {"disk": 0.0, "metrics": 0.0, "keeping": 0.0}
+        self._stopped = False
+        self._next = {"disk": 0.0, "keeping": 0.0}
         self.board.listeners.add(self._note)
 
     # life
 
     async def start(self) -> None:
         """Recover what an earlier run left, then begin to run tasks. Call from the main thread."""
-        supervisor.sweep(self._token())
+        processes.sweep(self._token())
         found = await self.store.read(recovery.live)
         alive = await recovery.recover(self.store, self.journal, found)
         await recovery.sweep_claims(self.store, alive)
@@ -120,16 +114,15 @@ class TaskService:
             self._position = max(self._position, record.position)
         for record in alive:
             await self._resettle(record)
-        self._metrics = self._host.sample()
         self.engine.nursery.fill()
         self._beats = asyncio.create_task(self._beat(), name="task engine heartbeat")
         self.engine.wake()
 
     async def stop(self) -> None:
         """Stop the running tasks so that they go on at the next start, and close. A second call does nothing."""
-        if self.engine.stopping:
+        if self._stopped:
             return
-        self.engine.stopping = True
+        self._stopped = True
         if self._beats is not None:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -159,7 +152,7 @@ class TaskService:
         self.engine.policy = policy
         self.engine.nursery.configure(settings.tasks)
         self.journal.lines = settings.tasks.log_lines
-        self._host = HostSampler(policy.roots)
+        self.gauges.watch_disks(policy.roots)
         self.engine.wake()
 
     def host(self, operation: str, function: HostedFunction | None) -> None:
@@ -185,7 +178,7 @@ class TaskService:
         request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, base)
         if options.key is not None and (known := await self._by_key(actor, options.key, request)):
             return known
-        after = tuple(dict.fromkeys([await self._resolve(task_id) for task_id in options.after]))
+        after = tuple(dict.fromkeys([await self.reader.resolve(task_id) for task_id in options.after]))
         while True:
             record = self._new_record(request, options, after, actor)
             await self._first_place(record, options)
@@ -216,7 +209,7 @@ class TaskService:
 
         async def one(given: str) -> Outcome:
             try:
-                task_id = await self._resolve(given)
+                task_id = await self.reader.resolve(given)
                 return Outcome(task_id, True, await self._act(task_id, action, actor, until))
             except TaskdeckError as error:
                 return Outcome(display(given, limit=50), False, error=error.info)
@@ -241,84 +234,66 @@ class TaskService:
         """See `Tasks.reorder`."""
         if priority is not None:
             demand_priority(priority)
-        record = await self._live(await self._resolve(task_id), "reorder")
+        record = await self._live(await self.reader.resolve(task_id), "reorder")
         return await self.control_desk.reorder(record, actor, priority, move)
 
     async def unlock(self, task_id: str, secrets: Mapping[str, str], *, actor: Actor) -> TaskView:
         """See `Tasks.unlock`."""
-        record = await self._live(await self._resolve(task_id), "unlock")
+        record = await self._live(await self.reader.resolve(task_id), "unlock")
         return await self.control_desk.unlock(record, dict(secrets), actor)
 
     # Tasks: reading
 
     async def view(self, task_id: str) -> TaskView:
         """See `Tasks.view`."""
-        return await self._view(await self._resolve(task_id))
+        return await self.reader.view(await self.reader.resolve(task_id))
 
     async def detail(self, task_id: str, *, log_lines: int = 100) -> TaskDetail:
         """See `Tasks.detail`."""
-        full = await self._resolve(task_id)
-        view = await self._view(full)
-        params, result, after = await self.store.read(lambda c: history.body(c, full))
-        record = self.board.records.get(full)
-        _, lines = await self._log(full, max(0, log_lines), 0)
-        command, reply = "", ""
-        with contextlib.suppress(TaskdeckError):  # an operation of another version: shown without its command
-            op = operations.parse(params)
-            command = display(operations.as_command(op))
-            if result is not None and operations.spec_of(op).reply:
-                reply = operations.reply(op, result).render(emoji=False)
-        return TaskDetail(
-            view=view,
-            params=_displayed(params),
-            command=command,
-            result=result,
-            reply=reply,
-            events=await self.store.read(lambda c: history.events(c, 0, full, 200)),
-            log=lines,
-            after=after,
-            history=list(record.meter.history) if record else [],
-        )
+        return await self.reader.detail(await self.reader.resolve(task_id), log_lines)
 
     async def query(self, query: Query) -> Page:
         """See `Tasks.query`."""
         rev = self.board.rev
-        views, total = await self._window(query, parse_filter(query.filter, now=self._clock()))
+        views, total = await self.reader.window(query, parse_filter(query.filter, now=self._clock()))
         return Page(views, total, query.offset, rev)
 
     async def log(self, task_id: str, *, after: int = 0) -> tuple[int, list[str]]:
         """See `Tasks.log`."""
-        return await self._log(await self._resolve(task_id), self.settings.tasks.log_lines, max(0, after))
+        return await self.reader.log(await self.reader.resolve(task_id), self.settings.tasks.log_lines, max(0, after))
 
     async def events(self, *, after: int = 0, task_id: str | None = None, limit: int = 1000) -> list[TaskEvent]:
         """See `Tasks.events`."""
-        full = await self._resolve(task_id) if task_id is not None else None
+        full = await self.reader.resolve(task_id) if task_id is not None else None
         return await self.store.read(lambda c: history.events(c, after, full, max(1, min(limit, 10_000))))
 
     async def stats(self) -> Stats:
         """See `Tasks.stats`."""
-        if time.monotonic() - self._next["metrics"] > 0 and not self._watchers:
-            self._sample()
+        if not self._watchers:
+            self.gauges.sample_if_due()
         return self._stats()
 
     async def wait(self, task_id: str) -> TaskView:
         """See `Tasks.wait`."""
-        full = await self._resolve(task_id)
+        full = await self.reader.resolve(task_id)
         while full in self.board.records:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.setdefault(full, []).append(future)
             await future
-        return await self._view(full)
+        return await self.reader.view(full)
 
     async def watch(self, watch: Watch) -> LocalWatcher:
         """See `Tasks.watch`."""
         self._watchers += 1
-        self._next["metrics"] = 0.0
+        self.gauges.sample_if_due()
 
         def closed() -> None:
             self._watchers -= 1
 
-        return LocalWatcher(watch, self.board, self._window, self._stats, closed)
+        return LocalWatcher(watch, self.board, self.reader.window, self._stats, closed)
+
+    def _stats(self) -> Stats:
+        return self.gauges.stats(self.engine.paused_all)
 
     # inside: submitting
 
@@ -374,7 +349,7 @@ class TaskService:
             raise TaskdeckError(
                 "task.key_reused", "cannot use this idempotency key", f"it belongs to task {row[0]}, which is another"
             )
-        return await self._view(row[0])
+        return await self.reader.view(row[0])
 
     # inside: control
 
@@ -382,7 +357,7 @@ class TaskService:
         record = self.board.records.get(task_id)
         if record is not None:
             return await self.control_desk.act(record, action, actor, until)
-        view = await self._view(task_id)
+        view = await self.reader.view(task_id)
         revived = await self.control_desk.act_on_ended(view, action, actor)
         if revived is None:
             return view
@@ -398,122 +373,12 @@ class TaskService:
             raise TaskdeckError("task.state", f"cannot {verb} task {task_id}", "it has ended")
         return record
 
-    # inside: reading
-
-    async def _resolve(self, given: str) -> str:
-        """The id that a prefix stands for."""
-        prefix = given.strip().casefold()
-        if prefix in self.board.records:
-            return prefix
-        found = await self.store.read(lambda c: history.ids_like(c, prefix)) if ids.is_id(prefix) else []
-        if not found:
-            raise TaskdeckError(
-                "task.missing", f"cannot find task '{display(given, limit=50)}'", "no task has this id", "see `status`"
-            )
-        if len(found) > 1:
-            listed = ", ".join(found[:5])
-            raise TaskdeckError("task.ambiguous", f"cannot tell which task '{prefix}' is", f"it may be {listed}")
-        return found[0]
-
-    async def _view(self, task_id: str) -> TaskView:
-        if record := self.board.records.get(task_id):
-            return record.view(time.monotonic())
-        if recent := self.board.recent.get(task_id):
-            return recent
-        view = await self.store.read(lambda c: history.view(c, task_id))
-        if view is None:
-            raise TaskdeckError("task.missing", f"cannot find task '{task_id}'", "it was removed from the history")
-        return msgspec.structs.replace(view, rev=self.board.ended_rev)
-
-    async def _window(self, query: Query, wanted: Filter) -> tuple[list[TaskView], int]:
-        """A window's views and the number of tasks that match."""
-        offset, limit = max(0, query.offset), max(0, min(query.limit, _PAGE_LIMIT))
-        if query.sort in history.LIVE_FIRST:
-            return await self._live_first(query, wanted, offset, limit)
-        views, total = await self.store.read(
-            lambda c: (
-                history.window(c, wanted, query.sort, reverse=query.reverse, offset=offset, limit=limit, ended=False),
-                sum(self.board.counts.values()) if wanted == Filter() else history.count(c, wanted, ended=False),
-            )
-        )
-        now = time.monotonic()
-        live = self.board.records
-        return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views], total
-
-    async def _live_first(self, query: Query, wanted: Filter, offset: int, limit: int) -> tuple[list[TaskView], int]:
-        now = time.monotonic()
-        keys = self.board.index(wanted, query.sort).ids(now)
-        alive = len(keys)
-        if wanted == Filter():
-            ended = sum(self.board.counts[state] for state in TERMINAL)
-        elif wanted.states and not wanted.states & TERMINAL:
-            ended = 0
-        else:
-            ended = await self.store.read(lambda c: history.count(c, wanted, ended=True))
-        # In reverse the ended ones come first, the oldest of them at the top.
-        first_live = ended if query.reverse else 0
-        ordered = keys[::-1] if query.reverse and offset + limit > ended else keys
-        low, high = max(0, offset - first_live), max(0, offset + limit - first_live)
-        chosen = [str(key[-1]) for key in ordered[low:high]]
-        first_ended = 0 if query.reverse else alive
-        start, stop = max(0, offset - first_ended), min(ended, max(0, offset + limit - first_ended))
-        past: list[TaskView] = []
-        if stop > start:
-            past = await self.store.read(
-                lambda c: history.window(
-                    c, wanted, query.sort, reverse=query.reverse, offset=start, limit=stop - start, ended=True
-                )
-            )
-        views = [record.view(now) for task_id in chosen if (record := self.board.records.get(task_id))]
-        stamped = [self._stamped(view) for view in past if view.id not in self.board.records]
-        return (stamped + views if query.reverse else views + stamped), alive + ended
-
-    def _stamped(self, view: TaskView) -> TaskView:
-        return self.board.recent.get(view.id) or view
-
-    async def _log(self, task_id: str, limit: int, after: int) -> tuple[int, list[str]]:
-        stored = await self.store.read(lambda c: history.log_after(c, task_id, after, limit))
-        record = self.board.records.get(task_id)
-        lines = dict(stored)
-        if record is not None:
-            lines.update((number, line) for number, line in record.log_pending if number > after)
-        numbers = sorted(lines)[-limit:] if limit else []
-        return (max(lines, default=after), [lines[number] for number in numbers])
-
-    def _stats(self) -> Stats:
-        now = time.monotonic()
-        counts = self.board.counts
-        active = list(self.board.active.values())
-        speed = sum(
-            record.meter.speed(now) for record in active if record.state is TaskState.RUNNING and record.unit == "bytes"
-        )
-        self._new_day()
-        today = self._today[1]
-        return Stats(
-            counts={state.value: counts[state] for state in TaskState},
-            active_tasks=counts[TaskState.RUNNING] + counts[TaskState.PAUSING] + counts[TaskState.CANCELLING],
-            total_speed=round(speed, 1),
-            total_downloads=self.board.completed[Kind.DOWNLOAD],
-            total_uploads=self.board.completed[Kind.UPLOAD],
-            completed_today=today[TaskState.COMPLETED],
-            failed_today=today[TaskState.FAILED],
-            paused_all=self.engine.paused_all,
-            host=self._metrics,
-        )
-
-    def _new_day(self) -> None:
-        midnight = history.midnight(self._clock())
-        if midnight != self._today[0]:
-            self._today = (midnight, {TaskState.COMPLETED: 0, TaskState.FAILED: 0})
-
     # inside: the heartbeat
 
     def _note(self, record: Record, ended: TaskView | None) -> None:
         if ended is None:
             return
-        self._new_day()
-        if record.state in self._today[1]:
-            self._today[1][record.state] += 1
+        self.gauges.ended(record.state)
         for future in self._waiters.pop(record.id, []):
             if not future.done():
                 future.set_result(None)
@@ -532,8 +397,8 @@ class TaskService:
             if now >= self._next["disk"]:
                 self._next["disk"] = now + _DISK_EVERY
                 await self.guard_disks()
-            if self._watchers and now >= self._next["metrics"]:
-                self._sample()
+            if self._watchers:
+                self.gauges.sample_if_due()
             self.control_desk.stalled(now, self.settings.tasks.stall_timeout)
             if now >= self._next["keeping"]:
                 self._next["keeping"] = now + _HOUSEKEEPING
@@ -544,7 +409,7 @@ class TaskService:
         for record in list(self.board.records.values()):
             held = record.reason is WaitReason.DISK
             if record.writes and (held or record.state is TaskState.RUNNING):
-                free = await asyncio.to_thread(free_space, record, self.engine.policy)
+                free = await asyncio.to_thread(disk.free_space, record, self.engine.policy)
                 floor = self.settings.tasks.disk_floor
                 if held and disk.is_back(record, free, floor):
                     self.engine.spawn(self.control_desk.disk_is_back(record))
@@ -552,16 +417,7 @@ class TaskService:
                     self.engine.spawn(self.control_desk.disk_is_low(record))
 
     def _low_disk(self, record: Record) -> bool:
-        return disk.is_low(free_space(record, self.engine.policy), self.settings.tasks.disk_floor)
-
-    def _sample(self) -> None:
-        self._next["metrics"] = time.monotonic() + _METRICS_EVERY
-        self._metrics = self._host.sample()
-        running = {r.id: r.run.pid for r in self.board.active.values() if r.run is not None and r.run.pid}
-        for task_id, usage in self._trees.sample(running).items():
-            record = self.board.records[task_id]
-            record.usage = usage
-            self.board.report(record)
+        return disk.is_low(disk.free_space(record, self.engine.policy), self.settings.tasks.disk_floor)
 
     async def _housekeeping(self) -> None:
         """Retention and the daily backup."""
@@ -571,7 +427,7 @@ class TaskService:
             gone = await self.store.read(lambda c: history.surplus(c, before=before, keep=tasks.keep_tasks))
             for start in range(0, len(gone), 500):
                 batch = gone[start : start + 500]
-                views = [await self._view(task_id) for task_id in batch]
+                views = [await self.reader.view(task_id) for task_id in batch]
                 await self.journal.erase(batch, ENGINE)
                 for view in views:
                     self.board.forget(view.id, view.state, view.kind)
@@ -602,9 +458,7 @@ class TaskService:
         completed = await self.store.read(history.completed_by_kind)
         for kind in Kind:
             self.board.completed[kind] = completed.get(kind.value, 0)
-        midnight = history.midnight(self._clock())
-        today = await self.store.read(lambda c: history.ended_since(c, midnight))
-        self._today = (midnight, {s: today.get(s.value, 0) for s in (TaskState.COMPLETED, TaskState.FAILED)})
+        await self.gauges.load(self.store)
 
     async def _resettle(self, record: Record) -> None:
         """Give a recovered task its place: dependencies, timers, queue, and the password it may need again."""
@@ -621,15 +475,3 @@ class TaskService:
         ):
             await self.engine.ready(record)
         self.engine.settle(record)
-
-
-def _displayed(params: Json) -> Json:
-    """Parameters with every string safe for display."""
-    return {
-        display(key): display(value)
-        if isinstance(value, str)
-        else [display(item) if isinstance(item, str) else item for item in value]
-        if isinstance(value, list)
-        else value
-        for key, value in params.items()
-    }

@@ -25,10 +25,8 @@ from engines.names import display
 from engines.paths import from_uri
 from engines.process import environment
 from engines.settings import Settings, TasksSettings, TelegramSettings
+from engines.tasks.processes import TOKEN, death, group_stopped
 from engines.tasks.run import End, Ending, Sink, Work
-
-TOKEN: Final = "TASKDECK_RUN"  # noqa: S105 - the name of a variable
-"""Environment variable that marks every process of one state folder, so that left-overs are found at boot."""
 
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[3:]; from engines.tasks.worker import main; main(sys.argv[1:3])"
 _LINE_LIMIT: Final = 32 << 20  # a checkpoint with the central directory of a million members still fits
@@ -342,61 +340,3 @@ async def _reader(loop: asyncio.AbstractEventLoop, pipe: Any) -> asyncio.StreamR
     reader = asyncio.StreamReader(limit=_LINE_LIMIT, loop=loop)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader, loop=loop), pipe)
     return reader
-
-
-def death(status: int) -> str:
-    """An exit status in plain words."""
-    if status >= 0:
-        return f"it ended with status {status} and without a result"
-    try:
-        number = signal.Signals(-status)
-    except ValueError:
-        return f"signal {-status} ended it"
-    words = {
-        signal.SIGKILL: "it was killed (SIGKILL; often the kernel does so when memory runs out)",
-        signal.SIGSEGV: "a library crashed (segmentation fault)",
-        signal.SIGBUS: "a library crashed (bus error; often a file that shrank while it was read)",
-        signal.SIGABRT: "a library gave up (SIGABRT)",
-        signal.SIGILL: "a library used an instruction this processor lacks (SIGILL)",
-        signal.SIGFPE: "a library made an arithmetic error (SIGFPE)",
-        signal.SIGXCPU: "it used up its processor time",
-    }
-    return words.get(number, f"{number.name} ended it")
-
-
-def group_stopped(group: int) -> bool:
-    """Whether every process of a group is stopped (or dead)."""
-    return all(state in "TtZX" for state in _group_states(group))
-
-
-def _group_states(group: int) -> list[str]:
-    states = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            if os.getpgid(int(name)) != group:
-                continue
-            with open(f"/proc/{name}/stat", "rb") as stat:
-                states.append(chr(stat.read(512).rpartition(b")")[2].split()[0][0]))
-        except (OSError, IndexError):
-            continue
-    return states
-
-
-def sweep(token: str) -> list[int]:
-    """Kill every process that a former daemon of this state folder left behind; returns their ids."""
-    marker = f"{TOKEN}={token}".encode()
-    killed = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as environ:
-                found = marker in environ.read().split(b"\0")
-            if found:
-                os.kill(int(name), signal.SIGKILL)
-                killed.append(int(name))
-        except OSError:
-            continue
-    return killed

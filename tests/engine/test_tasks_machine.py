@@ -21,6 +21,7 @@ from engines.model import TERMINAL, Action, Progress, SubmitOptions, TaskState
 from engines.query import Query
 from engines.tasks import engine as engine_module
 from engines.tasks.run import End, Ending, Sink, Work
+from engines.tasks.sink import TaskSink
 from engines.tasks.states import ACTIONS, TRANSITIONS, Step
 from tests.support.workbench import ME, Deck, running
 
@@ -110,9 +111,7 @@ class TaskMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(
-            engine_module.Engine, "_new_run", lambda engine, record: PlayedRun(engine_module.TaskSink(engine, record))
-        )
+        self.patch.setattr(engine_module.Engine, "_new_run", lambda engine, record: PlayedRun(TaskSink(engine, record)))
         self.do(self.open())
 
     @rule(paused=st.booleans(), after=st.booleans(), later=st.booleans(), data=st.data())

@@ -95,9 +95,10 @@ async def test_progress_comes_as_ticks_and_not_as_rows(tmp_path: Path) -> None:
         task = await deck.steps(count=100)
         await deck.until(task.id, TaskState.RUNNING)
         watcher = await deck.service.watch(Watch(hz=10, stats=False))
-        updates = [await anext(aiter(watcher)) for _ in range(5)]
-        assert [len(update.rows) for update in updates] == [1, 0, 0, 0, 0]
-        done = [update.ticks[0].done for update in updates[1:]]
+        updates = [await anext(aiter(watcher)) for _ in range(8)]
+        assert len(updates[0].rows) == 1
+        assert sum(len(update.rows) for update in updates[1:]) <= 1  # what its process uses comes now and then
+        done = [tick.done for update in updates[1:] for tick in update.ticks]
         assert done == sorted(done) and done[0] < done[-1]
         await watcher.close()
 

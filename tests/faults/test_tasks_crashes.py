@@ -95,7 +95,7 @@ async def test_job_without_a_sign_of_life_is_ended(tmp_path: Path) -> None:
     async with running(tmp_path, stall_timeout=0.3, max_attempts=1) as deck:
         left = deck.root / "left"
         view = await deck.ended((await deck.act("deaf", text=str(left))).id)
-        assert view.state is TaskState.FAILED
+        assert view.error is not None and view.error.code == "task.timeout"
         assert not left.exists()
 
 

@@ -13,11 +13,11 @@ from engines.errors import TaskdeckError
 from engines.model import TERMINAL, Action, Kind, TaskState
 from engines.settings import TasksSettings
 from engines.tasks import claims, ids
+from engines.tasks.processes import death
 from engines.tasks.queue import ReadyQueue, limit
 from engines.tasks.record import Record
 from engines.tasks.speed import WINDOW, SpeedMeter
 from engines.tasks.states import ACTIONS, FIRST, TRANSITIONS, Step, demand, demand_move
-from engines.tasks.supervisor import death
 
 
 def test_every_state_can_be_reached_and_every_live_one_left() -> None:

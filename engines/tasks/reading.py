@@ -1,0 +1,144 @@
+"""Reading tasks: live ones from memory, ended ones from the store, and windows over both."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Final
+
+import msgspec
+
+from engines import operations
+from engines.errors import TaskdeckError
+from engines.model import TERMINAL, Json, TaskDetail, TaskView
+from engines.names import display
+from engines.query import Filter, Query
+from engines.tasks import history, ids
+from engines.tasks.board import Board
+from engines.tasks.store import Store
+
+_PAGE_LIMIT: Final = 1000
+
+
+class Reader:
+    """Answers questions about tasks."""
+
+    def __init__(self, store: Store, board: Board) -> None:
+        self._store = store
+        self._board = board
+
+    async def resolve(self, given: str) -> str:
+        """The id that a prefix stands for."""
+        prefix = given.strip().casefold()
+        if prefix in self._board.records:
+            return prefix
+        found = await self._store.read(lambda c: history.ids_like(c, prefix)) if ids.is_id(prefix) else []
+        if not found:
+            raise TaskdeckError(
+                "task.missing", f"cannot find task '{display(given, limit=50)}'", "no task has this id", "see `status`"
+            )
+        if len(found) > 1:
+            listed = ", ".join(found[:5])
+            raise TaskdeckError("task.ambiguous", f"cannot tell which task '{prefix}' is", f"it may be {listed}")
+        return found[0]
+
+    async def view(self, task_id: str) -> TaskView:
+        if record := self._board.records.get(task_id):
+            return record.view(time.monotonic())
+        if recent := self._board.recent.get(task_id):
+            return recent
+        view = await self._store.read(lambda c: history.view(c, task_id))
+        if view is None:
+            raise TaskdeckError("task.missing", f"cannot find task '{task_id}'", "it was removed from the history")
+        return msgspec.structs.replace(view, rev=self._board.ended_rev)
+
+    async def detail(self, full: str, log_lines: int) -> TaskDetail:
+        """Everything about one task."""
+        view = await self.view(full)
+        params, result, after = await self._store.read(lambda c: history.body(c, full))
+        record = self._board.records.get(full)
+        _, lines = await self.log(full, max(0, log_lines), 0)
+        command, reply = "", ""
+        with contextlib.suppress(TaskdeckError):  # an operation of another version: shown without its command
+            op = operations.parse(params)
+            command = display(operations.as_command(op))
+            if result is not None and operations.spec_of(op).reply:
+                reply = operations.reply(op, result).render(emoji=False)
+        return TaskDetail(
+            view=view,
+            params=_displayed(params),
+            command=command,
+            result=result,
+            reply=reply,
+            events=await self._store.read(lambda c: history.events(c, 0, full, 200)),
+            log=lines,
+            after=after,
+            history=list(record.meter.history) if record else [],
+        )
+
+    async def window(self, query: Query, wanted: Filter) -> tuple[list[TaskView], int]:
+        """A window's views and the number of tasks that match."""
+        offset, limit = max(0, query.offset), max(0, min(query.limit, _PAGE_LIMIT))
+        if query.sort in history.LIVE_FIRST:
+            return await self._live_first(query, wanted, offset, limit)
+        views, total = await self._store.read(
+            lambda c: (
+                history.window(c, wanted, query.sort, reverse=query.reverse, offset=offset, limit=limit, ended=False),
+                sum(self._board.counts.values()) if wanted == Filter() else history.count(c, wanted, ended=False),
+            )
+        )
+        now = time.monotonic()
+        live = self._board.records
+        return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views], total
+
+    async def _live_first(self, query: Query, wanted: Filter, offset: int, limit: int) -> tuple[list[TaskView], int]:
+        now = time.monotonic()
+        keys = self._board.index(wanted, query.sort).ids(now)
+        alive = len(keys)
+        if wanted == Filter():
+            ended = sum(self._board.counts[state] for state in TERMINAL)
+        elif wanted.states and not wanted.states & TERMINAL:
+            ended = 0
+        else:
+            ended = await self._store.read(lambda c: history.count(c, wanted, ended=True))
+        # In reverse the ended ones come first, the oldest of them at the top.
+        first_live = ended if query.reverse else 0
+        ordered = keys[::-1] if query.reverse and offset + limit > ended else keys
+        low, high = max(0, offset - first_live), max(0, offset + limit - first_live)
+        chosen = [str(key[-1]) for key in ordered[low:high]]
+        first_ended = 0 if query.reverse else alive
+        start, stop = max(0, offset - first_ended), min(ended, max(0, offset + limit - first_ended))
+        past: list[TaskView] = []
+        if stop > start:
+            past = await self._store.read(
+                lambda c: history.window(
+                    c, wanted, query.sort, reverse=query.reverse, offset=start, limit=stop - start, ended=True
+                )
+            )
+        views = [record.view(now) for task_id in chosen if (record := self._board.records.get(task_id))]
+        stamped = [self._stamped(view) for view in past if view.id not in self._board.records]
+        return (stamped + views if query.reverse else views + stamped), alive + ended
+
+    def _stamped(self, view: TaskView) -> TaskView:
+        return self._board.recent.get(view.id) or view
+
+    async def log(self, task_id: str, limit: int, after: int) -> tuple[int, list[str]]:
+        stored = await self._store.read(lambda c: history.log_after(c, task_id, after, limit))
+        record = self._board.records.get(task_id)
+        lines = dict(stored)
+        if record is not None:
+            lines.update((number, line) for number, line in record.log_pending if number > after)
+        numbers = sorted(lines)[-limit:] if limit else []
+        return (max(lines, default=after), [lines[number] for number in numbers])
+
+
+def _displayed(params: Json) -> Json:
+    """Parameters with every string safe for display."""
+    return {
+        display(key): display(value)
+        if isinstance(value, str)
+        else [display(item) if isinstance(item, str) else item for item in value]
+        if isinstance(value, list)
+        else value
+        for key, value in params.items()
+    }

@@ -1,0 +1,78 @@
+"""Where runs report: progress and checkpoints into memory (flushed by the journal), claims straight to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.errors import TaskdeckError
+from engines.model import Json, Progress, TaskState
+from engines.names import display
+from engines.tasks.record import Record
+from engines.tasks.store import Statement
+
+if TYPE_CHECKING:
+    from engines.tasks.engine import Engine
+
+
+class TaskSink:
+    """Receives what a run reports."""
+
+    def __init__(self, engine: Engine, record: Record) -> None:
+        self._engine = engine
+        self._record = record
+
+    def started(self) -> None:
+        """See `Sink`."""
+        self._record.moved = time.monotonic()
+
+    def progress(self, progress: Progress) -> None:
+        """See `Sink`."""
+        record = self._record
+        now = time.monotonic()
+        if progress.done != record.done:
+            record.moved = now
+        record.done, record.total, record.unit = progress.done, progress.total, progress.unit
+        record.item, record.stage = display(progress.item, limit=500), display(progress.stage, limit=100)
+        if record.state is TaskState.RUNNING:
+            record.meter.add(now, progress.done)
+        self._engine.board.report(record)
+        self._engine.journal.dirty(record)
+
+    def checkpoint(self, checkpoint: Json) -> None:
+        """See `Sink`."""
+        self._record.checkpoint = checkpoint
+        self._record.checkpoint_pending = True
+        self._record.moved = time.monotonic()
+        self._engine.journal.dirty(self._record)
+
+    def log(self, line: str) -> None:
+        """See `Sink`."""
+        self._engine.log(self._record, line)
+
+    async def claim(self, path: Path) -> None:
+        """See `Sink`."""
+        statement: Statement = (
+            "INSERT OR IGNORE INTO claim (path, task, at) VALUES (?, ?, ?)",
+            (os.fsencode(path), self._record.id, self._engine.journal.clock()),
+        )
+        await self._patiently(statement)
+
+    async def release(self, path: Path) -> None:
+        """See `Sink`."""
+        await self._patiently(
+            ("DELETE FROM claim WHERE path=? AND task=?", (os.fsencode(path), self._record.id)),
+        )
+
+    async def _patiently(self, statement: Statement) -> None:
+        while True:
+            try:
+                await self._engine.store.write([statement])
+                return
+            except TaskdeckError:
+                if self._engine.journal.closing:
+                    raise
+                await asyncio.sleep(1.0)
