@@ -104,6 +104,7 @@ class Daemon:
             audit=Audit(self.locations.access_log),
             stop=self.stop,
             reload=self.reload,
+            count=service.count_transfer,
         )
         await service.start()
         self._server = Server(self._deck)

@@ -27,12 +27,23 @@ class Gauges:
         self._metrics = HostMetrics()
         self._due = 0.0
         self._today = (0.0, dict.fromkeys(_COUNTED, 0))
+        self._transfers = {Kind.DOWNLOAD: 0, Kind.UPLOAD: 0}
 
     async def load(self, store: Store) -> None:
         """Count what ended today before this start."""
         midnight = history.midnight(self._clock())
         today = await store.read(lambda c: history.ended_since(c, midnight))
         self._today = (midnight, {state: today.get(state.value, 0) for state in _COUNTED})
+        rows = await store.read(
+            lambda c: c.execute("SELECT name, value FROM meta WHERE name LIKE 'transfers.%'").fetchall()
+        )
+        for name, value in rows:
+            self._transfers[Kind(name.removeprefix("transfers."))] = int(value)
+
+    def transferred(self, kind: Kind) -> int:
+        """A transfer that was no task (a browser's file) finished; how many of this kind there were."""
+        self._transfers[kind] += 1
+        return self._transfers[kind]
 
     def watch_disks(self, roots: Sequence[str]) -> None:
         """Report the disks of other folders."""
@@ -63,8 +74,8 @@ class Gauges:
             counts={state.value: counts[state] for state in TaskState},
             active_tasks=counts[TaskState.RUNNING] + counts[TaskState.PAUSING] + counts[TaskState.CANCELLING],
             total_speed=round(speed, 1),
-            total_downloads=self._board.completed[Kind.DOWNLOAD],
-            total_uploads=self._board.completed[Kind.UPLOAD],
+            total_downloads=self._board.completed[Kind.DOWNLOAD] + self._transfers[Kind.DOWNLOAD],
+            total_uploads=self._board.completed[Kind.UPLOAD] + self._transfers[Kind.UPLOAD],
             completed_today=today[TaskState.COMPLETED],
             failed_today=today[TaskState.FAILED],
             paused_all=paused_all,

@@ -168,6 +168,11 @@ class TaskService:
         row = self.store.read_now(lambda c: c.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone())
         return row[0] if row else ""
 
+    async def count_transfer(self, kind: Kind) -> None:
+        """Add a finished transfer that was no task (a browser's file) to the totals, durably."""
+        row = (f"transfers.{kind}", str(self.gauges.transferred(kind)))
+        await self.store.write([("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", row)])
+
     # Tasks: submit and control
 
     async def submit(

@@ -144,6 +144,7 @@ async def test_a_wrong_token_is_not_saved_by_a_right_cookie(served: Site) -> Non
         (Scope.READ, "POST", "/api/v1/tasks", 403),
         (Scope.READ, "DELETE", "/api/v1/tasks/t007", 403),
         (Scope.READ, "GET", "/api/v1/files", 403),
+        (Scope.READ, "POST", "/api/v1/uploads?name=x", 403),
         (Scope.CONTROL, "POST", "/api/v1/tasks/t000/control", 200),
         (Scope.CONTROL, "GET", "/api/v1/tokens", 403),
         (Scope.CONTROL, "POST", "/api/v1/tokens", 403),

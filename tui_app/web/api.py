@@ -20,7 +20,7 @@ from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskV
 from engines.paths import from_uri
 from engines.query import Page, Query
 from tui_app import wire
-from tui_app.web import guide, pages, signin
+from tui_app.web import guide, pages, signin, transfer
 from tui_app.web.access import Scope, TokenRequest
 from tui_app.web.audit import AuditEntry
 from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body
@@ -497,6 +497,25 @@ ROUTES: Final[tuple[Route, ...]] = (
         "The result of a completed task.",
         dict[str, Any],
         errors=(403, 404, 409),
+    ),
+    Route(
+        "GET",
+        "/api/v1/tasks/{id}/output",
+        transfer.output,
+        "The file a completed task made; Range requests resume.",
+        "application/octet-stream",
+        errors=(403, 404, 409, 416),
+    ),
+    Route(
+        "POST",
+        "/api/v1/uploads",
+        transfer.upload,
+        "Send a file to work on; the body is its content.",
+        transfer.Uploaded,
+        "application/octet-stream",
+        status=201,
+        errors=(507,),
+        parameters=(Parameter("name", {"type": "string", "minLength": 1, "maxLength": 1000}, "The file's name."),),
     ),
     Route(
         "POST",

@@ -6,13 +6,13 @@ import asyncio
 import functools
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
-from engines.model import Actor
+from engines.model import Actor, Kind
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.tasks.api import Tasks
@@ -22,6 +22,10 @@ from tui_app.web.audit import Audit
 from tui_app.web.limits import Attempts, Flights
 
 FACES: Final = frozenset({"cli", "tui", "api", "web", "demo"})
+
+
+async def _uncounted(kind: Kind) -> None:
+    """For servers without a task service behind them."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class Deck:
     """Address of the TCP side, empty while it is off."""
     connections: int = 0
     """Live WebSockets, for the metrics."""
+    count: Callable[[Kind], Awaitable[None]] = _uncounted
+    """Adds a finished transfer of a browser to the totals."""
     attempts: Attempts = field(default_factory=Attempts)
     flights: Flights = field(default_factory=Flights)
 

@@ -24,7 +24,7 @@ _WITH_BODY: Final = (408, 413, 415)
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The whole document."""
     structs = [route.answer for route in routes if _is_type(route.answer)]
-    structs += [route.body for route in routes if route.body is not None]
+    structs += [route.body for route in routes if _is_type(route.body)]
     operations = [spec.struct for spec in OPERATIONS.values()]
     wanted = [*structs, *operations, wire.Problem, Sort]
     schemas, components = msgspec.json.schema_components(wanted, ref_template=_REF)
@@ -78,10 +78,10 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
         },
     }
     if route.body is not None:
-        found["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": by_type[_key(route.body)]}},
-        }
+        content = (
+            {"application/json": {"schema": by_type[_key(route.body)]}} if _is_type(route.body) else {route.body: {}}
+        )
+        found["requestBody"] = {"required": True, "content": content}
     if re.sub(r":[^}]+", "", route.path) in PUBLIC:
         found["security"] = []
     return found
