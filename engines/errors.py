@@ -60,6 +60,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "password.needed": CodeInfo(Exit.PASSWORD, 422, "The archive is encrypted and no password was given."),
     "password.wrong": CodeInfo(Exit.PASSWORD, 422, "The password is wrong."),
     "media.unreadable": CodeInfo(Exit.DAMAGED, 422, "The file has no readable audio or video."),
+    "media.damaged": CodeInfo(Exit.DAMAGED, 422, "The media file is damaged or truncated."),
     "media.failed": CodeInfo(Exit.FAILED, 500, "ffmpeg could not finish."),
     "media.not_smaller": CodeInfo(Exit.CONFLICT, 409, "The result would not be smaller than its source."),
     "tool.missing": CodeInfo(Exit.FAILED, 503, "An external program is not installed."),

@@ -376,7 +376,131 @@ class Transcode(Operation, frozen=True, kw_only=True, tag="transcode"):
     on_conflict: Annotated[Conflict, arg("When the result exists.")] = Conflict.RENAME
 
 
-MediaOperation = MediaInfo | MStats | Thumbnail | Transcode
+class Container(StrEnum):
+    """Containers that `remux` writes."""
+
+    MKV = "mkv"
+    MP4 = "mp4"
+    MOV = "mov"
+    WEBM = "webm"
+    TS = "ts"
+    M4A = "m4a"
+
+
+class Remux(Operation, frozen=True, kw_only=True, tag="remux"):
+    """Put the same streams into another container, without encoding."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    container: Annotated[Container, arg("Container to write.", positional=True)] = Container.MKV
+    plan: Annotated[bool, arg("Only show what would be kept, converted and dropped.")] = False
+    audio: Annotated[tuple[str, ...], arg("Keep audio of this language (all by default; none).")] = ()
+    subtitles: Annotated[tuple[str, ...], arg("Keep subtitles of this language (all by default; none).")] = ()
+    output: Annotated[str | None, arg("File to write (default: beside the source).", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the result exists.")] = Conflict.RENAME
+
+
+class Metadata(Operation, frozen=True, kw_only=True, tag="metadata"):
+    """Edit tags, cover, chapters, track languages and flags; without options show the tags."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    title: Annotated[str | None, arg("Title; an empty text removes it.")] = None
+    artist: Annotated[str | None, arg("Artist.")] = None
+    album: Annotated[str | None, arg("Album.")] = None
+    date: Annotated[str | None, arg("Date or year.")] = None
+    genre: Annotated[str | None, arg("Genre.")] = None
+    comment: Annotated[str | None, arg("Comment.")] = None
+    cover: Annotated[str | None, arg("JPEG or PNG to use as cover.", accepts=Accepts.SOURCE)] = None
+    chapters: Annotated[
+        str | None, arg("Text file of chapters: HH:MM:SS and a title on each line.", accepts=Accepts.SOURCE)
+    ] = None
+    language: Annotated[tuple[str, ...], arg("Language of a track, such as a:0=eng or s:1=es.")] = ()
+    default: Annotated[tuple[str, ...], arg("Track played by default, such as a:1.")] = ()
+    forced: Annotated[tuple[str, ...], arg("Subtitle track that is forced, such as s:0.")] = ()
+    clear: Annotated[bool, arg("Remove all tags first.")] = False
+    output: Annotated[str | None, arg("Write a new file instead.", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the new file exists.")] = Conflict.RENAME
+
+
+class MediaTest(Operation, frozen=True, kw_only=True, tag="mediatest"):
+    """Test whether a media file is whole: structure and packets, or every frame with --full."""
+
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
+    full: Annotated[bool, arg("Decode everything: finds rot inside, takes as long as playing it fast.")] = False
+
+
+class Tracks(Operation, frozen=True, kw_only=True, tag="tracks"):
+    """Copy audio and subtitle tracks into files of their own."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    audio: Annotated[tuple[str, ...], arg("Audio of this language (all by default; none).")] = ()
+    subtitles: Annotated[tuple[str, ...], arg("Subtitles of this language (all by default; none).")] = ()
+    output: Annotated[str | None, arg("Folder to write into (default: beside.)", accepts=Accepts.FOLDER)] = None
+    on_conflict: Annotated[Conflict, arg("When a file exists.")] = Conflict.RENAME
+
+
+class Loudness(Operation, frozen=True, kw_only=True, tag="loudness"):
+    """Measure loudness by EBU R 128."""
+
+    path: Annotated[str, arg("Media file with sound.", positional=True, accepts=Accepts.SOURCE)]
+
+
+class Waveform(Operation, frozen=True, kw_only=True, tag="waveform"):
+    """Draw the waveform of a sound as PNG."""
+
+    path: Annotated[str, arg("Media file with sound.", positional=True, accepts=Accepts.SOURCE)]
+    width: Annotated[Width, arg("Pixels across.")] = 1200
+    height: Annotated[Height, arg("Pixels down.")] = 240
+    output: Annotated[str | None, arg("Picture to write (default: beside the source).", accepts=Accepts.TARGET)] = None
+    on_conflict: Annotated[Conflict, arg("When the picture exists.")] = Conflict.RENAME
+
+
+class FrameHash(Operation, frozen=True, kw_only=True, tag="framehash"):
+    """Hash the streams of a file, whatever its container and tags."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    decoded: Annotated[bool, arg("Hash the decoded pictures and sound instead of the packets.")] = False
+    frames: Annotated[bool, arg("Write a hash of each frame into a file beside the source.")] = False
+
+
+class Split(Operation, frozen=True, kw_only=True, tag="split"):
+    """Cut a file at key frames into playable parts of at most a size."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    size: Annotated[str, arg("Largest part, such as 2GB.", positional=True, accepts=Accepts.SIZE)]
+    output: Annotated[str | None, arg("Folder to write into (default: beside).", accepts=Accepts.FOLDER)] = None
+    on_conflict: Annotated[Conflict, arg("When a part exists.")] = Conflict.RENAME
+
+
+class Compare(Operation, frozen=True, kw_only=True, tag="compare"):
+    """Measure how much a converted video lost: SSIM and PSNR, and VMAF when this ffmpeg has it."""
+
+    path: Annotated[str, arg("Converted video.", positional=True, accepts=Accepts.SOURCE)]
+    reference: Annotated[str, arg("Video it was made from.", positional=True, accepts=Accepts.SOURCE)]
+
+
+class Compat(Operation, frozen=True, kw_only=True, tag="compat"):
+    """Check where a file plays without conversion, and what bandwidth streaming it needs."""
+
+    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    target: Annotated[str | None, arg("Only this target, such as browser or telegram.", positional=True)] = None
+
+
+MediaOperation = (
+    MediaInfo
+    | MStats
+    | Thumbnail
+    | Transcode
+    | Remux
+    | Metadata
+    | MediaTest
+    | Tracks
+    | Loudness
+    | Waveform
+    | FrameHash
+    | Split
+    | Compare
+    | Compat
+)
 
 
 class Send(Operation, frozen=True, kw_only=True, tag="send"):
@@ -564,6 +688,103 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
                 "transcode movie.mkv",
                 "transcode movie.mkv hevc --keep-if-smaller",
                 "transcode clip.mov --size 50MB",
+            ),
+        ),
+        OperationSpec(
+            Remux,
+            Kind.MEDIA,
+            run="engines.media.remux:run",
+            reply="engines.media.remux:reply",
+            check="engines.media.checks:check_file",
+            writes=True,
+            examples=(
+                "remux movie.mkv mp4",
+                "remux movie.mkv mp4 --plan",
+            ),
+        ),
+        OperationSpec(
+            Metadata,
+            Kind.MEDIA,
+            run="engines.media.metadata:run",
+            reply="engines.media.metadata:reply",
+            check="engines.media.checks:check_metadata",
+            writes=True,
+            examples=(
+                "metadata song.mp3 --title Song --artist Band",
+                "metadata movie.mkv --language a:0=eng",
+            ),
+        ),
+        OperationSpec(
+            MediaTest,
+            Kind.MEDIA,
+            run="engines.media.mediatest:run",
+            reply="engines.media.mediatest:reply",
+            check="engines.media.checks:check_source",
+            examples=(
+                "mediatest movie.mkv",
+                "mediatest movie.mkv --full",
+            ),
+        ),
+        OperationSpec(
+            Tracks,
+            Kind.MEDIA,
+            run="engines.media.tracks:run",
+            reply="engines.media.tracks:reply",
+            check="engines.media.checks:check_file",
+            writes=True,
+            examples=("tracks movie.mkv --audio en --subtitles none",),
+        ),
+        OperationSpec(
+            Loudness,
+            Kind.MEDIA,
+            run="engines.media.loudness:run",
+            reply="engines.media.loudness:reply",
+            check="engines.media.checks:check_file",
+            examples=("loudness song.flac",),
+        ),
+        OperationSpec(
+            Waveform,
+            Kind.MEDIA,
+            run="engines.media.waveform:run",
+            reply="engines.media.waveform:reply",
+            check="engines.media.checks:check_file",
+            writes=True,
+            examples=("waveform song.flac",),
+        ),
+        OperationSpec(
+            FrameHash,
+            Kind.MEDIA,
+            run="engines.media.framehash:run",
+            reply="engines.media.framehash:reply",
+            check="engines.media.checks:check_file",
+            examples=("framehash movie.mkv",),
+        ),
+        OperationSpec(
+            Split,
+            Kind.MEDIA,
+            run="engines.media.split:run",
+            reply="engines.media.split:reply",
+            check="engines.media.checks:check_split",
+            writes=True,
+            examples=("split movie.mkv 2GB",),
+        ),
+        OperationSpec(
+            Compare,
+            Kind.MEDIA,
+            run="engines.media.compare:run",
+            reply="engines.media.compare:reply",
+            check="engines.media.checks:check_compare",
+            examples=("compare small.mkv movie.mkv",),
+        ),
+        OperationSpec(
+            Compat,
+            Kind.INFO,
+            run="engines.media.compatibility:run",
+            reply="engines.media.compatibility:reply",
+            check="engines.media.checks:check_compat",
+            examples=(
+                "compat movie.mkv",
+                "compat movie.mkv browser",
             ),
         ),
     )

@@ -7,9 +7,22 @@ import stat
 
 from engines import text
 from engines.errors import TaskdeckError
+from engines.media.compatibility import target_of
+from engines.media.metadata import language_of, track_of
 from engines.media.thumbnail import moment
 from engines.names import display
-from engines.operations import MediaInfo, MStats, Operation, Preset, Thumbnail, Transcode
+from engines.operations import (
+    Compare,
+    Compat,
+    MediaInfo,
+    Metadata,
+    MStats,
+    Operation,
+    Preset,
+    Split,
+    Thumbnail,
+    Transcode,
+)
 from engines.paths import PathPolicy, unreadable
 from engines.settings import Settings
 
@@ -41,6 +54,41 @@ def check_source(op: Operation, policy: PathPolicy, settings: Settings) -> None:
     path = str(getattr(op, "path", ""))
     if not os.path.isdir(path):
         readable_file(path)
+
+
+def check_file(op: Operation, policy: PathPolicy, settings: Settings) -> None:
+    """One media file."""
+    readable_file(str(getattr(op, "path", "")))
+
+
+def check_split(op: Split, policy: PathPolicy, settings: Settings) -> None:
+    """A file and a size."""
+    readable_file(op.path)
+    size_of(op.size)
+
+
+def check_compare(op: Compare, policy: PathPolicy, settings: Settings) -> None:
+    """Two files."""
+    readable_file(op.path)
+    readable_file(op.reference)
+
+
+def check_compat(op: Compat, policy: PathPolicy, settings: Settings) -> None:
+    """A file and a known target."""
+    readable_file(op.path)
+    target_of(op.target)
+
+
+def check_metadata(op: Metadata, policy: PathPolicy, settings: Settings) -> None:
+    """A file, a cover and a chapter list that can be read, tracks that are named right."""
+    readable_file(op.path)
+    for path in (op.cover, op.chapters):
+        if path is not None:
+            readable_file(path)
+    for spec in (*op.default, *op.forced):
+        track_of(spec)
+    for pair in op.language:
+        language_of(pair)
 
 
 def check_info(op: MediaInfo | MStats, policy: PathPolicy, settings: Settings) -> None:

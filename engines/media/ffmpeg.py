@@ -102,6 +102,11 @@ def own_list(path: Path, **options: Any) -> Any:
     return library().input(_covered(path), format="concat", safe=0, protocol_whitelist="file", **options)
 
 
+def own_metadata(path: Path) -> Any:
+    """A chapter list in ffmpeg's metadata format that this program wrote itself."""
+    return library().input(_covered(path), format="ffmetadata", protocol_whitelist="file")
+
+
 def generated(graph: str) -> Any:
     """A picture or sound that ffmpeg makes itself."""
     return library().input(graph, format="lavfi")

@@ -36,6 +36,7 @@ _BRANDS: Final = {"qt": "mov", "m4a": "m4a", "m4b": "m4b", "m4v": "m4v", "f4v": 
 _HIDDEN_TAGS: Final = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "handler_name", "rotate"}
 )
+_SAME_TAG: Final = {"year": "date", "wm/year": "date", "wm/albumtitle": "album", "author": "artist"}
 
 
 def number(value: object) -> float | None:
@@ -88,6 +89,9 @@ def normalise(raw: Raw, *, name: str, size: int, structure: Structure) -> MediaF
         _audio(s, size, duration, alone=kind is Kind.AUDIO and len(of_type["audio"]) == 1) for s in of_type["audio"]
     ]
     tags = _tags(form)
+    if "ogg" in formats and of_type["audio"]:
+        tags = {**_tags(of_type["audio"][0]), **tags}  # Ogg keeps its tags in the stream
+    tags = {_SAME_TAG.get(name, name): value for name, value in tags.items()}
     known = sum(len(group) for group in of_type.values()) + len(covers)
     return MediaFacts(
         name=display(name),

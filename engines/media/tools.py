@@ -37,7 +37,7 @@ def find(settings: MediaSettings) -> Tools:
     Raises:
         TaskdeckError: `tool.missing` with what to install, `settings.invalid` for a path that is no program.
     """
-    ffmpeg = _configured(settings.ffmpeg_path, "media.ffmpeg_path") or shutil.which("ffmpeg") or _bundled()
+    ffmpeg = _configured(settings.ffmpeg_path, "media.ffmpeg_path") or shutil.which("ffmpeg") or bundled()
     if ffmpeg is None:
         raise _missing("ffmpeg")
     return Tools(ffmpeg, _prober(settings, ffmpeg))
@@ -71,7 +71,8 @@ def _configured(path: str, setting: str) -> str | None:
     return found
 
 
-def _bundled() -> str | None:
+def bundled() -> str | None:
+    """The ffmpeg of the `bundled` extra, None when it is not installed."""
     spec = importlib.util.find_spec("imageio_ffmpeg")
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -95,7 +95,7 @@ def test_chunks_keep_every_frame_at_its_time(corpus: Path, tmp_path: Path, name:
 
 
 def test_bundled_ffmpeg_keeps_every_frame_too(corpus: Path, tmp_path: Path) -> None:
-    settings = Settings(media=MediaSettings(ffmpeg_path=str(media_tools._bundled()), ffprobe_path=PYAV))
+    settings = Settings(media=MediaSettings(ffmpeg_path=str(media_tools.bundled()), ffprobe_path=PYAV))
     for name in ("plain.ts", "vfr.mkv"):
         made, result = convert(corpus, tmp_path, name, job=RecordingJob(tmp_path, settings=settings), preset="hevc")
         assert result.chunks > 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from engines import text
 from engines.errors import TaskdeckError
@@ -12,6 +12,7 @@ from engines.media import labels
 from engines.media.facts import AudioFacts, Hdr, MediaFacts, SubtitleFacts, VideoFacts
 from engines.media.ffmpeg import source
 from engines.media.pictures import to_sdr
+from engines.media.selection import by_language
 from engines.media.tools import Tools, filters, version
 from engines.media.transcode.presets import RECIPES, Encoder, Recipe, choose
 from engines.operations import Preset, Transcode
@@ -63,8 +64,8 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
     """
     recipe = RECIPES[op.preset]
     video = facts.main_video if op.preset is not Preset.AUDIO else None
-    audio, notes = _languages(facts.audio, op.audio, "audio")
-    wanted, more = _languages(facts.subtitles, op.subtitles, "subtitles")
+    audio, notes = by_language(facts.audio, op.audio, "audio")
+    wanted, more = by_language(facts.subtitles, op.subtitles, "subtitles")
     subtitles = tuple(s for s in wanted if recipe.container == "mkv" or (recipe.container == "mp4" and not s.picture))
     notes += more + _dropped(facts, recipe, video, tuple(s for s in wanted if s not in subtitles))
     if video is None and not audio:
@@ -81,22 +82,6 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
     limit = text.parse_size(op.size) if op.size else recipe.size
     height = min(filter(None, (op.height, recipe.height)), default=0)
     return Plan(op, recipe, facts, video, audio, subtitles, encoder, tone_map, height, limit, tuple(notes))
-
-
-_Track = TypeVar("_Track", AudioFacts, SubtitleFacts)
-
-
-def _languages(tracks: list[_Track], wanted: tuple[str, ...], what: str) -> tuple[tuple[_Track, ...], list[str]]:
-    """The tracks of the wanted languages; all when none is named or none matches."""
-    if not wanted or "all" in wanted:
-        return tuple(tracks), []
-    if "none" in wanted:
-        return (), []
-    codes = {labels.language_code(word) for word in wanted}
-    kept = tuple(track for track in tracks if labels.language_code(track.language) in codes)
-    if tracks and not kept:
-        return tuple(tracks), [f"no {what} in {', '.join(sorted(codes))}: all are kept"]
-    return kept, []
 
 
 def _dropped(
