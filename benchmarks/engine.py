@@ -225,7 +225,7 @@ async def windows() -> list[tuple[str, str]]:
         await deck.stop()
         deck = service(Path(name))
         await deck.start()
-        records = list(deck.board.records.values())
+        records = sorted(deck.board.records.values(), key=lambda record: record.position)
         for sort, text in ((Sort.STATE, ""), (Sort.STATE, "holiday 7"), (Sort.CREATED, ""), (Sort.PROGRESS, "")):
             parse_filter(text)
             watcher = await deck.watch(Watch(Query(filter=text, sort=sort, limit=50), stats=False))

@@ -26,6 +26,8 @@ class Reader:
     def __init__(self, store: Store, board: Board) -> None:
         self._store = store
         self._board = board
+        self._counted: dict[Filter, tuple[int, int]] = {}
+        """Ended tasks that match a filter, with the revision at which they were counted."""
 
     async def resolve(self, given: str) -> str:
         """The id that a prefix stands for."""
@@ -91,6 +93,17 @@ class Reader:
         live = self._board.records
         return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views], total
 
+    async def _count_ended(self, wanted: Filter) -> int:
+        """Ended tasks that match; counted once as long as none ends, since it may have to read them all."""
+        rev, number = self._counted.get(wanted, (-1, 0))
+        if rev != self._board.ended_rev:
+            rev = self._board.ended_rev
+            number = await self._store.read(lambda c: history.count(c, wanted, ended=True))
+            if len(self._counted) > 32:
+                self._counted.clear()
+            self._counted[wanted] = (rev, number)
+        return number
+
     async def _live_first(self, query: Query, wanted: Filter, offset: int, limit: int) -> tuple[list[TaskView], int]:
         now = time.monotonic()
         keys = self._board.index(wanted, query.sort).ids(now)
@@ -100,7 +113,7 @@ class Reader:
         elif wanted.states and not wanted.states & TERMINAL:
             ended = 0
         else:
-            ended = await self._store.read(lambda c: history.count(c, wanted, ended=True))
+            ended = await self._count_ended(wanted)
         # In reverse the ended ones come first, the oldest of them at the top.
         first_live = ended if query.reverse else 0
         ordered = keys[::-1] if query.reverse and offset + limit > ended else keys
