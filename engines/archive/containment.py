@@ -24,6 +24,7 @@ SAFE_BITS: Final = 0o777
 """Permission bits that are kept: no set-user-id, set-group-id or sticky bit comes out of an archive."""
 
 Parts = tuple[str, ...]
+_SPECIAL: Final = frozenset(("", ".", ".."))
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +57,9 @@ def components(name: str, *, max_name: int = 4096, max_components: int = 256) ->
         raise escape(name, "its name is an absolute path")
     if "\\" in name:
         _refuse_backslash_tricks(name)
-    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    parts = tuple(name.split("/"))
+    if not _SPECIAL.isdisjoint(parts):
+        parts = tuple(part for part in parts if part not in ("", "."))
     if ".." in parts:
         raise escape(name, "its name leads to a parent folder")
     if len(name) * 4 > max_name or len(name) > 255:  # cheap test first: most names are short
@@ -134,6 +137,7 @@ class Tree:
         self._lock = threading.Lock()
         self._open: OrderedDict[Parts, int] = OrderedDict()
         self._busy: dict[int, int] = {}
+        self._pins: dict[tuple[int, int], tuple[Parts, int]] = {}
         self._modes: dict[Parts, tuple[int | None, float | None]] = {}
         self._links: dict[Parts, str] = {}
         self._reserved: set[Parts] = set()
@@ -150,6 +154,8 @@ class Tree:
             for descriptor in self._open.values():
                 os.close(descriptor)
             self._open.clear()
+            self._pins.clear()
+            self._busy.clear()
             if self._root >= 0:
                 os.close(self._root)
                 self._root = -1
@@ -160,6 +166,8 @@ class Tree:
             for descriptor in self._open.values():
                 os.close(descriptor)
             self._open.clear()
+            self._pins.clear()
+            self._busy.clear()
         self._modes.clear()
         self._links.clear()
         self._reserved.clear()
@@ -177,7 +185,7 @@ class Tree:
         """
         if not parts:
             return
-        self._done(self._descriptor(parts))
+        self._descriptor(parts)
         if mode is not None or mtime is not None:
             self._modes[parts] = (mode, mtime)
 
@@ -198,8 +206,6 @@ class Tree:
                 return os.open(parts[-1], _CREATE, mode, dir_fd=parent)
         except OSError as error:
             raise cannot_make(parts, error) from None
-        finally:
-            self._done(parent)
 
     def unlink(self, parts: Parts) -> bool:
         """Remove a file (a later member of the same name replaces it); False when there is none."""
@@ -212,8 +218,6 @@ class Tree:
             return False
         except OSError as error:
             raise cannot_make(parts, error) from None
-        finally:
-            self._done(parent)
         return True
 
     def hardlink(self, source: Parts, parts: Parts) -> None:
@@ -224,11 +228,7 @@ class Tree:
         """
         first = self._descriptor(source[:-1])
         try:
-            parent = self._descriptor(parts[:-1])
-            try:
-                self._link(source, first, parts, parent)
-            finally:
-                self._done(parent)
+            self._link(source, first, parts, self._descriptor(parts[:-1], slot=1))
         except FileNotFoundError:
             raise TaskdeckError(
                 "archive.damaged",
@@ -237,8 +237,6 @@ class Tree:
             ) from None
         except OSError as error:
             raise cannot_make(parts, error) from None
-        finally:
-            self._done(first)
 
     def _link(self, source: Parts, first: int, parts: Parts, parent: int) -> None:
         found = os.stat(source[-1], dir_fd=first, follow_symlinks=False)
@@ -280,11 +278,7 @@ class Tree:
         """
         for parts, target in self._links.items():
             try:
-                parent = self._descriptor(parts[:-1])
-                try:
-                    self._symlink(parts, target, parent)
-                finally:
-                    self._done(parent)
+                self._symlink(parts, target, self._descriptor(parts[:-1]))
             except TaskdeckError as error:
                 if failed is None:
                     raise
@@ -292,13 +286,10 @@ class Tree:
         for parts in sorted(self._modes, key=len, reverse=True):
             mode, mtime = self._modes[parts]
             descriptor = self._descriptor(parts)
-            try:
-                if mtime is not None:
-                    set_times(descriptor, mtime)
-                if mode is not None:
-                    os.fchmod(descriptor, (mode & SAFE_BITS) | 0o700)
-            finally:
-                self._done(descriptor)
+            if mtime is not None:
+                set_times(descriptor, mtime)
+            if mode is not None:
+                os.fchmod(descriptor, (mode & SAFE_BITS) | 0o700)
 
     def _symlink(self, parts: Parts, target: str, parent: int) -> None:
         try:
@@ -312,28 +303,39 @@ class Tree:
         except OSError as error:
             raise cannot_make(parts, error) from None
 
-    def _descriptor(self, parts: Parts) -> int:
-        """The folder's descriptor, marked busy so that it is not closed under the caller (see `_done`)."""
+    def _descriptor(self, parts: Parts, slot: int = 0) -> int:
+        """The folder's descriptor; it stays open until this thread asks for another one in the same slot.
+
+        Members of one folder follow each other, so most calls end at the pin, without a lock.
+
+        Args:
+            slot: 0, or 1 for a second folder that is needed at the same time.
+        """
         if not parts:
             return self._root
+        key = (threading.get_ident(), slot)
+        pin = self._pins.get(key)
+        if pin is not None and pin[0] == parts:
+            return pin[1]
         with self._lock:
+            if pin is not None:
+                self._unpin(key, pin[1])
             held = self._open.get(parts)
             if held is None:
                 held = self._walk(parts)
             else:
                 self._open.move_to_end(parts)
             self._busy[held] = self._busy.get(held, 0) + 1
+            self._pins[key] = (parts, held)
             return held
 
-    def _done(self, descriptor: int) -> None:
-        if descriptor == self._root:
-            return
-        with self._lock:
-            left = self._busy[descriptor] - 1
-            if left:
-                self._busy[descriptor] = left
-            else:
-                del self._busy[descriptor]
+    def _unpin(self, key: tuple[int, int], descriptor: int) -> None:
+        del self._pins[key]
+        left = self._busy[descriptor] - 1
+        if left:
+            self._busy[descriptor] = left
+        else:
+            del self._busy[descriptor]
 
     def _walk(self, parts: Parts) -> int:
         start = len(parts) - 1
@@ -401,8 +403,7 @@ def finish(descriptor: int, mode: int | None, mtime: float | None) -> None:
 def set_times(descriptor: int, mtime: float) -> None:
     """Set a file's times; a time the file system cannot hold is left alone."""
     try:
-        nanos = int(mtime) * 1_000_000_000 + round((mtime - int(mtime)) * 1e9)
-        os.utime(descriptor, ns=(nanos, nanos))
+        os.utime(descriptor, (mtime, mtime))
     except (OSError, OverflowError, ValueError):
         return
 

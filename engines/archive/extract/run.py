@@ -8,15 +8,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from engines import files
-from engines.archive.containment import Parts, Tree, components, folded
+from engines.archive.containment import Parts, Tree, cannot_make, components, folded
 from engines.archive.detect import Found
 from engines.archive.limits import Budget
 from engines.errors import TaskdeckError
@@ -304,19 +304,26 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
         written += os.write(descriptor, memoryview(data)[written:])
 
 
-@contextmanager
-def member_errors(name: str) -> Iterator[None]:
+class member_errors:  # noqa: N801 - reads as a clause; a class costs a third of a generator
     """OSErrors met while writing a member in our words."""
-    from engines.archive.containment import cannot_make
 
-    try:
-        yield
-    except OSError as error:
-        raise cannot_make((name,), error) from None
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise cannot_make((self._name,), error) from None
 
 
 class Keeping:
     """Hands a member's failure to `Run.spoiled`."""
+
+    __slots__ = ("_name", "_run")
 
     def __init__(self, run: Run, name: str) -> None:
         self._run, self._name = run, name

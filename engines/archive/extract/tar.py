@@ -204,6 +204,12 @@ class _Writer:
         run.wrote()
 
     def _copy(self, archive: Opened, descriptor: int, size: int) -> None:
+        piece = archive.blocks.piece(size)
+        if piece is not None:  # most small files: one write, no loop
+            self.run.budget.spend(size)
+            if size:
+                write_all(descriptor, piece)
+            return
         for view in archive.blocks.views(size):
             self.run.budget.spend(len(view))
             write_all(descriptor, view)

@@ -7,6 +7,7 @@ CPython 3.11.7 by a path longer than PATH_MAX.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -120,8 +121,23 @@ class Blocks:
             count -= step
             yield view
 
+    def piece(self, count: int) -> memoryview | None:
+        """The next `count` bytes when they lie in one block, else None and nothing is taken."""
+        end = self._at + count
+        if end > len(self._block):
+            return None
+        view = memoryview(self._block)[self._at : end]
+        self._at = end
+        self.position += count
+        return view
+
     def skip(self, count: int) -> None:
         """Pass over bytes."""
+        end = self._at + count
+        if end <= len(self._block):
+            self._at = end
+            self.position += count
+            return
         for _ in self.views(count):
             pass
 
@@ -161,15 +177,17 @@ class Reader:
             if kind in b"xgXLK" and kind:
                 self._extension(kind, self._meta(size), extended, sparse)
                 continue
-            yield self._header(block, kind, size, {**self._global, **extended}, sparse)
-            extended, sparse = {}, []
+            yield self._header(block, kind, size, {**self._global, **extended} if self._global else extended, sparse)
+            if extended or sparse:
+                extended, sparse = {}, []
 
     def _check(self, block: bytes) -> int:
         """The size field of a header whose checksum is right."""
         stored = number(block[148:156])
-        total = sum(block) - sum(block[148:156]) + 256
-        if total != stored:
-            signed = total - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
+        field = sum(block[148:156]) - 256
+        # Adler-32's low half is 1 + the sum of all bytes modulo 65521, at a tenth of the cost of sum()
+        if ((zlib.adler32(block) & 0xFFFF) - 1 - field - stored) % 65521:
+            signed = sum(block) - field - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
             if signed != stored:
                 raise MalformedError("a header's checksum is wrong")
         size = number(block[124:136])
@@ -194,14 +212,14 @@ class Reader:
             pax_records(data, self._global if kind == b"g" else extended, sparse)
 
     def _header(self, block: bytes, kind: bytes, size: int, extended: dict[bytes, bytes], sparse: Pieces) -> Header:
-        raw = extended.get(b"path")
+        raw = extended.get(b"path") if extended else None
         if raw is None:
             raw = block[:100].split(b"\0", 1)[0]
             if block[345] and block[257:263] == b"ustar\0":
                 raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
-        link = extended.get(b"linkpath")
+        link = extended.get(b"linkpath") if extended else None
         if link is None:
-            link = block[157:257].split(b"\0", 1)[0]
+            link = block[157:257].split(b"\0", 1)[0] if block[157] else b""
         if b"size" in extended:
             size = whole(extended[b"size"])
         mtime = float(number(block[136:148]))
@@ -221,7 +239,7 @@ class Reader:
             header.size = header.real_size = 0
         if kind == b"S":
             self._old_gnu_sparse(block, header)
-        elif any(key.startswith(b"GNU.sparse.") for key in extended):
+        elif extended and any(key.startswith(b"GNU.sparse.") for key in extended):
             self._pax_sparse(extended, sparse, header)
         return header
 
@@ -326,6 +344,10 @@ def number(field: bytes) -> int:
     if first & 0x80:
         value = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
         return value - (1 << 8 * len(field) - 1) if first & 0x40 else value
+    try:
+        return int(field.rstrip(b"\0 ") or b"0", 8)
+    except ValueError:
+        pass
     text = field.split(b"\0", 1)[0].strip()
     try:
         return int(text, 8) if text else 0
