@@ -12,6 +12,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from engines.commandline import Expect, Place, place, takes_path, usage
 from engines.names import display
 from engines.operations import OPERATIONS, Accepts, Field, fields
+from engines.paths import from_uri
 from engines.query import KEYS, Sort
 from engines.text import size
 from tui_app.actions import ACTIONS, first_key
@@ -90,6 +91,21 @@ def quote(path: str) -> str:
     if path == shlex.quote(path):
         return path
     return "".join(f"\\{char}" if char in _SPECIAL else char for char in path)
+
+
+def pasted_paths(text: str) -> list[str]:
+    """Paths in a pasted text: one a line, or words a shell would take, plain or as file: addresses."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    words = lines
+    if len(lines) == 1:
+        try:
+            words = shlex.split(lines[0])
+        except ValueError:
+            words = lines
+        if not all(word.startswith(("/", "~", "file:/", "./")) for word in words):
+            words = lines
+    paths = [from_uri(word) for word in words]
+    return paths if all(path.startswith(("/", "~", "./")) for path in paths) else []
 
 
 def _words(begun: str) -> list[Suggestion]:

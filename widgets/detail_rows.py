@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from engines.model import Json, TaskDetail, TaskState, TaskView
 from engines.names import display
+from engines.operations import OPERATIONS, fields
 from engines.text import amount, clock, percent, rate, size
 from widgets.glyphs import Glyphs, bar, sparkline
 from widgets.spans import Row, Span, cut, fill, wrap
@@ -28,7 +29,7 @@ def detail_rows(detail: TaskDetail, width: int, glyphs: Glyphs) -> list[Row]:
     if detail.reply:
         rows += [*_section("Result", width, glyphs), *_text(detail.reply, width)]
     if detail.params:
-        rows += [*_section("Parameters", width, glyphs), *_params(detail.params, width)]
+        rows += [*_section("Parameters", width, glyphs), *_params(view.op, detail.params, width)]
     if detail.command:
         rows += [*_section("Command", width, glyphs), *_text(detail.command, width)]
     if detail.log:
@@ -117,13 +118,20 @@ def _error(view: TaskView, width: int) -> list[Row]:
     return [*rows, *_text(view.error.detail, width, style="muted")] if view.error.detail else rows
 
 
-def _params(params: Json, width: int) -> list[Row]:
+def _params(op: str, params: Json, width: int) -> list[Row]:
+    """What differs from the defaults."""
+    spec = OPERATIONS.get(op)
+    defaults = {field.name: field.default for field in fields(spec.struct)} if spec is not None else {}
     rows: list[Row] = []
     for name, value in params.items():
-        if name == "op" or value in (None, "", [], ()):
+        if name == "op" or value in (None, "", [], (), False) or value == defaults.get(name):
             continue
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        rows += _fact(name.replace("_", "-"), display(text), max(width, _LABEL + 8))
+        label = name.replace("_", "-")
+        if len(label) < _LABEL:
+            rows += _fact(label, display(text), width)
+        else:
+            rows += [[Span(label, "label")], *_fact("", display(text), width)]
     return rows
 
 

@@ -18,6 +18,7 @@ from textual.widgets import Input, Static
 
 from widgets.line_view import Lines
 from widgets.spans import Row, Span, cut
+from widgets.work import restart
 
 _SHOWN = 7
 
@@ -170,7 +171,7 @@ class Prompt(Vertical):
     def _look_up(self) -> None:
         suggest = self.suggest.get(self.mode)
         if suggest is not None:
-            self.run_worker(self._suggestions(suggest, self.line.value), group="suggest", exclusive=True)
+            restart(self, "suggest", self._suggestions, suggest, self.line.value)
 
     async def _suggestions(self, suggest: Suggest, line: str) -> None:
         found = await suggest(line)

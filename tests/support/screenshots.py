@@ -12,11 +12,10 @@ import msgspec
 from textual.pilot import Pilot
 
 from engines.model import Kind, TaskState, TaskView, Usage
-from engines.paths import PathPolicy
 from engines.settings import Settings, TuiSettings
 from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view, seeded
 from tui_app.app import DeckApp
-from tui_app.places import LocalPlaces
+from tui_app.places import Entry
 
 GB = 1_000_000_000
 REPLY = """Archive Created Successfully!
@@ -53,6 +52,29 @@ def story() -> list[TaskView]:
     return [*head, *ended]
 
 
+class DemoPlaces:
+    """A server's disk that is the same everywhere."""
+
+    async def roots(self) -> list[str]:
+        """One root."""
+        return ["/srv"]
+
+    def base(self) -> str:
+        """The root."""
+        return "/srv"
+
+    async def entries(self, folder: str) -> list[Entry]:
+        """The same names in every folder."""
+        if folder.rstrip("/") not in ("/srv", "."):
+            return []
+        folders = ["films", "home-backup", "music", "photos 2025"]
+        files = [("archive.tar.zst", 3_140_000_000), ("disc.iso", 4_520_000_000), ("notes.txt", 1_840)]
+        return [
+            *(Entry(name, True, 0, START - 86_400 * n) for n, name in enumerate(folders, 1)),
+            *(Entry(name, False, count, START - 7_200) for name, count in files),
+        ]
+
+
 async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], Awaitable[None]],
                 *, theme: str = "taskdeck-dark") -> str:  # fmt: skip
     """The picture after a script of keys, as SVG."""
@@ -60,7 +82,7 @@ async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], A
     tasks = FakeTasks(story(), clock=clock)
     settings = Settings(tui=TuiSettings(theme=theme))
     app = DeckApp(tasks.connect, settings, where="files.example.org", clock=clock,
-                  places=LocalPlaces(PathPolicy.of((os.getcwd(),))))  # fmt: skip
+                  places=DemoPlaces())  # fmt: skip
     async with app.run_test(size=size) as pilot:
         for load in (22, 31, 28, 44, 52, 47, 61, 58, 49, 63, 72, 66, 54, 59, 68, 61, 57, 64, 71, 66, 58, 62, 67, 61):
             tasks.host = msgspec.structs.replace(
@@ -94,9 +116,13 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Await
     "tasks-light": ((132, 38), nothing, "taskdeck-light"),
     "tasks-contrast": ((80, 24), nothing, "taskdeck-contrast"),
     "tasks-narrow": ((50, 14), nothing, "taskdeck-dark"),
-    "command": ((100, 28), keys("colon", *"zip ./docs tar.zst 9 --"), "taskdeck-dark"),
+    "command": ((100, 28), keys("colon", *"zip films tar.zst 9 --"), "taskdeck-dark"),
     "filter": ((100, 28), keys("slash", *"status:failed"), "taskdeck-dark"),
     "cancel": ((100, 28), keys("space", "space", "x"), "taskdeck-dark"),
+    "form": ((100, 30), keys("n", "enter", *"films", "ctrl+e"), "taskdeck-dark"),
+    "picker": ((100, 30), keys("n", "enter", "ctrl+o", "j", "space", "space"), "taskdeck-dark"),
+    "history": ((110, 28), keys("H"), "taskdeck-dark"),
+    "details": ((100, 34), keys("j", "enter"), "taskdeck-dark"),
     "help": ((100, 34), keys("question_mark"), "taskdeck-dark"),
 }
 

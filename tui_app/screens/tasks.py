@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import msgspec
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -14,18 +14,20 @@ from textual.widgets import Input, Static
 
 from engines.commandline import has_secret, parse_line
 from engines.errors import TaskdeckError
-from engines.model import TaskView
+from engines.model import Json, TaskView
+from engines.names import display
 from engines.operations import OPERATIONS, fields
 from engines.query import Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
 from tui_app.actions import ACTIONS, bindings, first_key
-from tui_app.commands import COMMANDS, CommandSuggester, action_words, suggest_filter
+from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
 from tui_app.screens.help import HelpScreen
+from tui_app.screens.new_task import ChooseOperation, NewTask
 from tui_app.screens.password import PasswordDialog
 from widgets.detail_pane import DetailPane
 from widgets.footer import Hint, KeyBar
@@ -35,6 +37,7 @@ from widgets.prompt import Prompt
 from widgets.stat_tiles import StatTiles
 from widgets.system_panel import SystemPanel
 from widgets.task_list import TaskList
+from widgets.work import restart
 
 _DETAIL_PERIOD = 1.0
 _GROUPS = ("none", "state", "kind")
@@ -237,7 +240,7 @@ class TasksScreen(DeckScreen):
             return
         if self._detail_of == (current.id, current.rev) or not self.deck.link.state.up:
             return
-        self.run_worker(self._fetch_detail(current.id), group="detail", exclusive=True)
+        restart(self, "detail", self._fetch_detail, current.id)
 
     async def _fetch_detail(self, task_id: str) -> None:
         try:
@@ -262,6 +265,19 @@ class TasksScreen(DeckScreen):
             self._filter_before = self.filter
             value = value or self.filter
         self.prompt.open(mode, value)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Paths dropped or pasted on the list become the start of a command."""
+        if isinstance(self.focused, Input):
+            return
+        event.stop()
+        event.prevent_default()
+        paths = pasted_paths(event.text)
+        if paths and all(display(path) == path for path in paths):
+            first, *others = [quote(path) for path in paths]
+            self.open_prompt("command", " ".join([f"zip {first}", *(f"--add {path}" for path in others)]))
+        else:
+            self.deck.say("What was pasted is no list of paths.", severity="warning")
 
     def _shut_prompt(self) -> None:
         self.prompt.shut()
@@ -321,7 +337,7 @@ class TasksScreen(DeckScreen):
         if not has_secret(line):
             self.prompt.history["command"].add(line)
         self._shut_prompt()
-        self.deck.performer.start(self.deck.performer.submit(data, base=self.deck.places.base()))
+        self._submit(data)
 
     def _screen_command(self, word: str, value: str) -> None:
         choices = COMMANDS[word][1]
@@ -526,6 +542,16 @@ class TasksScreen(DeckScreen):
     def _do_view_command(self) -> None:
         self.open_prompt("command")
 
+    def _do_view_new(self) -> None:
+        self.app.push_screen(ChooseOperation(), lambda name: self.open_form(name) if name else None)
+
+    def open_form(self, name: str, given: Json | None = None) -> None:
+        """Open the form of an operation."""
+        self.app.push_screen(NewTask(OPERATIONS[name], given), lambda data: self._submit(data) if data else None)
+
+    def _submit(self, data: Json) -> None:
+        self.deck.performer.start(self.deck.performer.submit(data, base=self.deck.places.base()))
+
     def _do_view_details(self) -> None:
         if self.has_class("-wide"):
             self.toggle_class("-no-side")
@@ -546,6 +572,11 @@ class TasksScreen(DeckScreen):
             self.set_focus(self.list)
         else:
             self.set_focus(pane)
+
+    def _do_view_history(self) -> None:
+        from tui_app.screens.history import HistoryScreen
+
+        self.app.push_screen(HistoryScreen())
 
     def _do_view_theme(self) -> None:
         from tui_app.themes import NAMES

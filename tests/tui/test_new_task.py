@@ -1,0 +1,140 @@
+"""The form of an operation, the file picker, and paths that are pasted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import events
+from textual.widgets import Input
+
+from engines.operations import OPERATIONS, fields
+from tests.tui.conftest import Deck, deck
+from tui_app.screens.new_task import ChooseOperation, NewTask
+from tui_app.screens.pick import FilePicker
+from widgets.row_list import RowList
+
+
+def form(d: Deck) -> NewTask:
+    assert isinstance(d.top, NewTask)
+    return d.top
+
+
+async def open_form(d: Deck, name: str) -> None:
+    await d.press("n")
+    assert isinstance(d.top, ChooseOperation)
+    d.top.query_one(RowList).cursor = list(OPERATIONS).index(name)
+    await d.press("enter")
+
+
+async def test_the_form_of_every_operation_opens() -> None:
+    async with deck() as d:
+        for name, spec in OPERATIONS.items():
+            await open_form(d, name)
+            for field in fields(spec.struct):
+                assert form(d).query(f"#field-{field.name}")
+            await d.press("escape")
+
+
+async def test_a_filled_form_becomes_a_task(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "zip")
+        await d.press(*"films")
+        form(d).query_one("#field-level", Input).value = "9"
+        await d.press("ctrl+s")
+        assert d.asked("submit")[0][1] == {"op": "zip", "path": "films", "level": 9}
+        assert d.top is d.screen
+
+
+async def test_mistakes_are_named_while_typing_and_stop_the_start() -> None:
+    async with deck() as d:
+        await open_form(d, "zip")
+        assert "path is missing" in d.text()
+        await d.press(*"x")
+        form(d).query_one("#field-level", Input).value = "12"
+        await d.settle()
+        assert "level" in form(d).problem() and "9" in form(d).problem()
+        await d.press("ctrl+s")
+        assert d.asked("submit") == []
+        form(d).query_one("#field-level", Input).value = "3"
+        await d.settle()
+        assert "taskdeck zip x" in d.text()
+
+
+async def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "zip")
+        await d.press(*"nowhere")
+        await d.until(lambda: "There is no 'nowhere'" in d.text())
+
+
+async def test_secrets_are_hidden_and_stay_out_of_the_command(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "unzip")
+        await d.press(*"a.zip")
+        form(d).query_one("#field-password", Input).value = "hunter2"
+        await d.settle()
+        assert "hunter2" not in d.text()
+        assert form(d).data()["password"] == "hunter2"
+
+
+async def test_the_picker_marks_over_several_folders_and_fills_the_form(tmp_path: Path) -> None:
+    for name in ("a/one.bin", "a/two.bin", "b.bin", ".hidden"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "zip")
+        await d.press("ctrl+o")
+        await d.until(lambda: "b.bin" in d.text())
+        assert ".hidden" not in d.text()
+        await d.press("enter")
+        await d.until(lambda: "two.bin" in d.text())
+        await d.press("j", "space", "h")
+        await d.until(lambda: "b.bin" in d.text())
+        await d.press("j", "space", "a")
+        await d.settle()
+        assert form(d).data() == {
+            "op": "zip",
+            "path": str(tmp_path / "a" / "two.bin"),
+            "add": [str(tmp_path / "b.bin")],
+        }
+
+
+async def test_the_picker_does_not_leave_the_roots(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").mkdir()
+    async with deck(root=root) as d:
+        await open_form(d, "zip")
+        await d.press("ctrl+o")
+        await d.settle()
+        await d.press("h")
+        await d.until(lambda: "Allowed folders" in d.text())
+        assert "secret" not in d.text()
+
+
+async def test_the_picker_shows_hostile_names_safely_and_returns_them_exactly(tmp_path: Path) -> None:
+    evil = tmp_path / "evil\x1b[2J[b]\n.zip"
+    evil.write_bytes(b"")
+    async with deck(root=tmp_path) as d:
+        picked: list[list[str] | None] = []
+        await d.app.push_screen(FilePicker(str(tmp_path)), picked.append)
+        await d.until(lambda: "[b]" in d.text())
+        assert "\x1b" not in d.text()
+        await d.press("a")
+        assert picked == [[str(evil)]]
+
+
+async def test_pasted_paths_start_a_command() -> None:
+    async with deck() as d:
+        d.screen.list.post_message(events.Paste("/srv/one\nfile:///srv/two%20words\n"))
+        await d.settle()
+        assert d.screen.prompt.line.value == "zip /srv/one --add /srv/two\\ words"
+
+
+async def test_pasted_words_that_are_no_paths_do_nothing() -> None:
+    async with deck() as d:
+        d.screen.list.post_message(events.Paste("rm -rf\nx"))
+        await d.settle()
+        assert not d.screen.prompt.display and d.asked("control") == []

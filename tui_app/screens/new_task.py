@@ -1,0 +1,261 @@
+"""A form for any operation, made from the table: choose what to do, fill in, see at once what is wrong."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Select, Static
+
+from engines.commandline import takes_path
+from engines.errors import TaskdeckError
+from engines.model import Json
+from engines.names import display
+from engines.operations import OPERATIONS, Accepts, Field, OperationSpec, as_command, fields, parse, split_secrets
+from engines.text import size
+from tui_app.screens.base import DeckDialog
+from tui_app.screens.pick import FilePicker
+from widgets.row_list import RowList
+from widgets.spans import Row, Span
+from widgets.work import restart
+
+
+class ChooseOperation(DeckDialog[str]):
+    """Gives the name of an operation."""
+
+    BINDINGS: ClassVar = [Binding("q", "leave", "Close", show=False, id="choose.close")]
+
+    def compose(self) -> ComposeResult:
+        """The table's rows."""
+        with Vertical(classes="dialog -tall"):
+            yield Static("New task", markup=False, classes="dialog-title")
+            yield RowList(id="operations")
+            yield Static("enter opens the form, esc closes", markup=False, classes="dialog-hint")
+
+    def on_mount(self) -> None:
+        """Fill the list."""
+        rows = self.query_one(RowList)
+        rows.glyphs = self.deck.glyphs
+        specs = list(OPERATIONS.values())
+
+        def draw(index: int, _width: int) -> Row:
+            return [Span(f"{specs[index].name:<14}", "strong"), Span(specs[index].summary, "muted")]
+
+        rows.fill(len(specs), draw)
+        self.set_focus(rows)
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        self.dismiss(list(OPERATIONS)[event.index])
+
+
+class NewTask(DeckDialog[Json]):
+    """Gives the operation as validated JSON.
+
+    Args:
+        spec: The operation.
+        given: Values to begin with, by field name.
+    """
+
+    BINDINGS: ClassVar = [
+        Binding("ctrl+s", "start", "Start", show=False, priority=True, id="form.start"),
+        Binding("ctrl+o", "browse", "Browse", show=False, priority=True, id="form.browse"),
+        Binding("ctrl+e", "more", "More options", show=False, priority=True, id="form.more"),
+    ]
+
+    def __init__(self, spec: OperationSpec, given: Json | None = None) -> None:
+        super().__init__()
+        self._spec = spec
+        self._given = given or {}
+        self._fields = fields(spec.struct)
+
+    def compose(self) -> ComposeResult:
+        """One line a field; advanced ones are folded away."""
+        with Vertical(classes="dialog -big", id="form"):
+            yield Static(f"{self._spec.name}: {self._spec.summary}", markup=False, classes="dialog-title")
+            with VerticalScroll(id="form-fields", can_focus=False):
+                for field in self._fields:
+                    classes = "form-row -advanced" if self._folded(field) else "form-row"
+                    with Horizontal(classes=classes):
+                        yield Static(field.name.replace("_", " "), markup=False, classes="form-label")
+                        yield self._control(field)
+            yield Static("", id="form-help", markup=False)
+            yield Static("", id="form-error", markup=False)
+            yield Static("", id="form-command", markup=False)
+            yield Static("ctrl+s starts  ctrl+o browses  ctrl+e more options  esc closes", markup=False,
+                         classes="dialog-hint")  # fmt: skip
+
+    def _folded(self, field: Field) -> bool:
+        return field.name not in self._given and not field.positional and not field.required
+
+    def _control(self, field: Field) -> Input | Select[str]:
+        given = self._given.get(field.name, field.default)
+        if field.type is bool:  # a checkbox shows its state by colour alone; words need none
+            return Select([("no", "no"), ("yes", "yes")], value="yes" if given else "no", id=f"field-{field.name}",
+                          allow_blank=False, compact=True, classes="form-control")  # fmt: skip
+        if field.choices and not field.repeated:
+            value = str(given) if given is not None else Select.NULL
+            choices = [(choice, choice) for choice in field.choices]
+            return Select(choices, value=value, id=f"field-{field.name}", allow_blank=given is None,
+                          prompt="default", compact=True, classes="form-control")  # fmt: skip
+        text = "" if given in (None, ()) else ", ".join(map(str, given)) if field.repeated else str(given)
+        return Input(text, id=f"field-{field.name}", password=field.secret, compact=True, select_on_focus=False,
+                     placeholder=_placeholder(field), classes="form-control")  # fmt: skip
+
+    def on_mount(self) -> None:
+        """The first field has the keyboard."""
+        self.set_focus(self.query_one(f"#field-{self._fields[0].name}"))
+        self._check()
+
+    # -- values ------------------------------------------------------------------------
+    def _value(self, field: Field) -> object:
+        """What is entered, None for nothing."""
+        control = self.query_one(f"#field-{field.name}")
+        if isinstance(control, Select) and field.type is bool:
+            return control.value == "yes"
+        if isinstance(control, Select):
+            return None if control.value is Select.NULL else control.value
+        assert isinstance(control, Input)
+        text = control.value if field.secret else control.value.strip()
+        if not text:
+            return None
+        if field.repeated:
+            return [item.strip() for item in text.split(",") if item.strip()]
+        if field.type in (int, float):
+            try:
+                return field.type(text)
+            except ValueError:
+                return text
+        return text
+
+    def data(self) -> Json:
+        """The operation as JSON; not validated."""
+        found: Json = {"op": self._spec.name}
+        for field in self._fields:
+            value = self._value(field)
+            if value is not None and value != field.default:
+                found[field.name] = value
+        return found
+
+    def problem(self) -> str:
+        """What is wrong with the values, one sentence; "" for nothing."""
+        data = self.data()
+        for field in self._fields:
+            if field.required and field.name not in data:
+                return f"The {field.name} is missing."
+        try:
+            parse(data)
+        except TaskdeckError as error:
+            return error.message
+        return ""
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    def _check(self) -> None:
+        problem = self.problem()
+        self.query_one("#form-error", Static).update(problem)
+        command = ""
+        if not problem:
+            command = display(as_command(split_secrets(parse(self.data()))[0]))
+        self.query_one("#form-command", Static).update(command)
+        restart(self, "estimate", self._estimate)
+
+    async def _estimate(self) -> None:
+        """Size of a source that is a file, beside what the disk has free."""
+        source = next((field for field in self._fields if field.accepts is Accepts.SOURCE), None)
+        path = self._value(source) if source is not None and not source.repeated else None
+        stats = self.deck.mirror.stats
+        if not isinstance(path, str) or stats is None:
+            return
+        folder, name = self._split(path)
+        try:
+            entries = await self.deck.places.entries(folder)
+        except TaskdeckError:
+            return
+        entry = next((item for item in entries if item.name == name), None)
+        free = f"{size(stats.host.disk_free)} free"
+        text = f"{size(entry.size)}, {free}" if entry is not None and not entry.folder else free
+        if entry is None and name:
+            text = f"There is no '{display(name)}' in {display(folder)}."
+        self._tell_help(text)
+
+    def _split(self, path: str) -> tuple[str, str]:
+        return os.path.split(os.path.join(self.deck.places.base(), os.path.expanduser(path)))
+
+    def _tell_help(self, extra: str = "") -> None:
+        field = self._focused_field()
+        text = f"{field.help}  {extra}" if field is not None and extra else extra or (field.help if field else "")
+        for line in self.query("#form-help").results(Static):  # none once the form is closed
+            line.update(text)
+
+    def on_descendant_focus(self) -> None:
+        """Help for the field that has the keyboard."""
+        self._tell_help()
+
+    def _focused_field(self) -> Field | None:
+        focused = self.app.focused
+        name = (focused.id or "").removeprefix("field-") if focused is not None else ""
+        return next((field for field in self._fields if field.name == name), None)
+
+    # -- actions -------------------------------------------------------------------------
+    def action_start(self) -> None:
+        """Start the task unless something is wrong."""
+        problem = self.problem()
+        if problem:
+            self.deck.say(problem, severity="warning")
+        else:
+            self.dismiss(self.data())
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self.problem():
+            self.focus_next()
+        else:
+            self.action_start()
+
+    def action_more(self) -> None:
+        """Show or hide the folded fields."""
+        self.query_one("#form").toggle_class("-more")
+
+    def action_browse(self) -> None:
+        """Choose a path with the picker."""
+        field = self._focused_field()
+        if field is None or not takes_path(field):
+            field = next((item for item in self._fields if takes_path(item)), None)
+        if field is None:
+            return
+        control = self.query_one(f"#field-{field.name}", Input)
+        more = next((item for item in self._fields if item.name == "add"), None) if field.required else None
+        self.app.push_screen(
+            FilePicker(
+                self.deck.places.base(),
+                folders_only=field.accepts is Accepts.FOLDER,
+                several=field.repeated or more is not None,
+            ),
+            lambda paths: self._picked(control, field, paths) if paths else None,
+        )
+
+    def _picked(self, control: Input, field: Field, paths: list[str]) -> None:
+        if field.repeated:
+            control.value = ", ".join([*filter(None, [control.value]), *paths])
+            return
+        control.value = paths[0]
+        if len(paths) > 1:
+            self.query_one("#field-add", Input).value = ", ".join(paths[1:])
+            self.query_one("#form").add_class("-more")
+        self.set_focus(control)
+
+
+def _placeholder(field: Field) -> str:
+    if field.required:
+        return "required"
+    if field.ge is not None and field.le is not None:
+        return f"{field.ge:g} to {field.le:g}"
+    if field.repeated:
+        return "several, with commas"
+    return ""
