@@ -51,19 +51,26 @@ class Tool:
         env: dict[str, str] | None = None,
     ) -> None:
         self.name = display(os.path.basename(argv[0]))
+        given = environment() if env is None else env
+        # Looked for here: behind the guard a missing program would only be an exit status.
+        program = shutil.which(os.fsdecode(argv[0]), path=given.get("PATH", os.defpath))
+        if program is None:
+            raise TaskdeckError(
+                "tool.missing", f"cannot run {self.name}", "it is not installed", "see `taskdeck doctor`"
+            )
         try:
             self._process = subprocess.Popen(
-                [*_guard(), *argv],
+                [*_guard(), program, *argv[1:]],
                 cwd=cwd,
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=tuple(pass_fds),
-                env=environment() if env is None else env,
+                env=given,
             )
-        except FileNotFoundError:
+        except OSError as error:
             raise TaskdeckError(
-                "tool.missing", f"cannot run {self.name}", "it is not installed", "see `taskdeck doctor`"
+                "tool.failed", f"cannot run {self.name}", error.strerror or str(error), "see `taskdeck doctor`"
             ) from None
         self._tail: deque[str] = deque(maxlen=50)
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
