@@ -268,7 +268,7 @@ def _known(key: str, where: str) -> Option:
         return options()[key]
     except KeyError:
         close = difflib.get_close_matches(key, options(), 1, 0.5)
-        hint = f"did you mean {close[0]}?" if close else "see `taskdeck config`"
+        hint = f"perhaps {close[0]} is meant" if close else "see `taskdeck config`"
         raise _invalid(f"cannot use '{display(key)}' {where}", "there is no such setting", hint) from None
 
 

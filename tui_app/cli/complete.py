@@ -25,7 +25,7 @@ _PATH_OPTIONS: Final = ("--config", "--root", "--password-file")
 
 BASH: Final = r"""# taskdeck completion for bash: eval "$(taskdeck completions bash)"
 _taskdeck() {
-    local IFS=$'\n' words
+    local IFS=$'\n' words word found=()
     COMPREPLY=()
     words=$(command "${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) || return
     if [[ $words == __paths__ ]]; then
@@ -33,9 +33,9 @@ _taskdeck() {
         COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
         return
     fi
-    COMPREPLY=($(compgen -W "${words//$'\t'*([^$'\n'])/}" -- "${COMP_WORDS[COMP_CWORD]}"))
+    while IFS=$'\t' read -r word _; do found+=("$word"); done <<<"$words"
+    COMPREPLY=($(compgen -W "${found[*]}" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
-shopt -s extglob
 complete -F _taskdeck taskdeck
 """
 ZSH: Final = r"""#compdef taskdeck

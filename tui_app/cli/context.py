@@ -79,6 +79,9 @@ class Context:
         """
         from tui_app.local import LocalClient, ensure_daemon
 
-        if start and ensure_daemon(self.locations, flags=self.global_arguments()) and sys.stderr.isatty():
-            err("taskdeck: started the daemon (`taskdeck stop` ends it)")
+        if start and ensure_daemon(self.locations, flags=self.global_arguments()):
+            if sys.stderr.isatty():
+                err("taskdeck: started the daemon (`taskdeck stop` ends it)")
+        elif self.flags:
+            err("taskdeck: warning: --set and --root count for a new daemon; the running one keeps its settings")
         return LocalClient(self.locations)

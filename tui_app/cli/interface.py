@@ -106,9 +106,9 @@ def _solo(context: Context) -> int:
     return run(connect, daemon.settings, where="this process", closing=daemon.close, detachable=False)
 
 
-def offer_restart(context: Context, error: TaskdeckError) -> bool:
+def offer_restart(error: TaskdeckError) -> bool:
     """After a version mismatch: ask, and restart the daemon with its tasks kept. Whether that was done."""
-    if error.code != "daemon.version" or not is_interactive():
+    if not is_interactive():
         return False
     err(f"taskdeck: {error.message}")
     sys.stderr.write("Restart the daemon now? Running tasks go on from their checkpoints. [Y/n] ")
@@ -117,4 +117,4 @@ def offer_restart(context: Context, error: TaskdeckError) -> bool:
         return False
     from tui_app.cli import serving
 
-    return serving.run(context, "restart", argparse.Namespace(drain=False)) == Exit.OK
+    return serving.run(Context(), "restart", argparse.Namespace(drain=False)) == Exit.OK

@@ -20,7 +20,7 @@ def run(argv: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = _run(argv)
+        status = _run_or_restart(argv)
         sys.stdout.flush()
     except TaskdeckError as error:
         with contextlib.suppress(BrokenPipeError):
@@ -44,6 +44,20 @@ def run(argv: list[str]) -> int:
         show_error(TaskdeckError("internal", "cannot go on", why, "set TASKDECK_DEBUG=1 for the details").info)
         status = Exit.FAILED
     return int(status)
+
+
+def _run_or_restart(argv: list[str]) -> int:
+    """Run it; when an older or newer daemon answers and a person is there, offer to restart that one, and run again."""
+    try:
+        return _run(argv)
+    except TaskdeckError as error:
+        if error.code != "daemon.version":
+            raise
+        from tui_app.cli.interface import offer_restart
+
+        if not offer_restart(error):
+            raise
+    return _run(argv)
 
 
 def _run(argv: list[str]) -> int:

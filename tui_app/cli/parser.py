@@ -122,7 +122,7 @@ def find_command(name: str) -> Command:
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, [item for item in known if not known[item].hidden], 1)
-    hint = f"did you mean `taskdeck {close[0]}`?" if close else "see `taskdeck --help`"
+    hint = f"perhaps `taskdeck {close[0]}` is meant" if close else "see `taskdeck --help`"
     raise TaskdeckError("usage", f"cannot run '{display(name, limit=60)}'", "there is no such command", hint)
 
 

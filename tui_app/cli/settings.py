@@ -150,7 +150,7 @@ def _version(context: Context, *, json: bool) -> int:
 
     daemon: Hello | None = None
     if answers(context.locations):
-        daemon = LocalClient(context.locations).hello()
+        daemon = LocalClient(context.locations, any_version=True).hello()
     if json:
         out_json(
             {"version": program_version(), "protocol": PROTOCOL, "python": platform.python_version(), "daemon": daemon}
