@@ -524,7 +524,7 @@ class Receive(Operation, frozen=True, kw_only=True, tag="receive"):
     ] = None
 
 
-AnyOperation = Zip | Unzip | ZipInfo | ZipTest | MediaOperation
+AnyOperation = Zip | Convert | Estimate | Unzip | ZipInfo | ZipTest | MediaOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -599,6 +599,23 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
                 "zip /downloads/docs 7z 9 --test --manifest",
                 "zip /downloads/folder --exclude '*.tmp' --volume 700MB",
             ),
+        ),
+        OperationSpec(
+            Convert,
+            Kind.COMPRESS,
+            run="engines.archive.create.convert:run",
+            reply="engines.archive.create.result:convert_reply",
+            check="engines.archive.create.checks:check_convert",
+            writes=True,
+            examples=("convert old.zip tar.zst", "convert backup.tar.gz 7z 9"),
+        ),
+        OperationSpec(
+            Estimate,
+            Kind.INFO,
+            run="engines.archive.create.estimate:run",
+            reply="engines.archive.create.estimate:estimate_reply",
+            check="engines.archive.create.checks:check_estimate",
+            examples=("estimate /downloads/movies", "estimate /downloads/folder tar.zst 9"),
         ),
         OperationSpec(
             Unzip,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from engines.archive.create.plan import filter_of, options_of, plans_of
+from engines.archive.create.plan import as_zip, convert_target, filter_of, options_of, plans_of
 from engines.files import exists
-from engines.operations import Conflict, Zip
+from engines.operations import Conflict, Convert, Estimate, Zip
 from engines.paths import PathPolicy
 from engines.settings import Settings
 
@@ -23,3 +23,26 @@ def check_zip(op: Zip, policy: PathPolicy, settings: Settings) -> None:
         policy.target(str(plan.target))
         if op.on_conflict is Conflict.FAIL and os.path.lexists(plan.target):
             raise exists(plan.target)
+
+
+def check_convert(op: Convert, policy: PathPolicy, settings: Settings) -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        TaskdeckError: See `convert_target`; `path.exists` under the policy `fail`.
+    """
+    target = convert_target(op, settings)
+    policy.target(str(target))
+    if op.on_conflict is Conflict.FAIL and os.path.lexists(target):
+        raise exists(target)
+    options_of(as_zip(Estimate(path=op.path, format=op.format, level=op.level)), settings, {})
+
+
+def check_estimate(op: Estimate, policy: PathPolicy, settings: Settings) -> None:
+    """Refuse a format that cannot be made.
+
+    Raises:
+        TaskdeckError: See `options_of`.
+    """
+    del policy
+    options_of(as_zip(op), settings, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -66,15 +66,12 @@ def run(op: Zip, job: Job) -> ZipResult:
     return combined(done, display(plans[0].target.parent) if plans else "")
 
 
-class _OneOfMany:
-    """A job as one of several archives sees it: its checkpoint is a part of the whole one."""
+class SubJob:
+    """A job as a part of it sees it: without a checkpoint of its own."""
 
-    def __init__(self, job: Job, done: list[ZipResult]) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._done: list[Json] = msgspec.to_builtins(done)
-        saved = job.checkpoint or {}
-        fits = len(saved.get("done", [])) == len(done)
-        self.checkpoint: Json | None = saved.get("current") if fits else None
+        self.checkpoint: Json | None = None
 
     @property
     def id(self) -> str:
@@ -96,16 +93,23 @@ class _OneOfMany:
     def secrets(self) -> Mapping[str, str]:
         return self._job.secrets
 
-    @property
-    def progress(self) -> Callable[..., None]:
-        return self._job.progress
+    def progress(
+        self, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
+    ) -> None:
+        self._job.progress(done, total, item=item, stage=stage, unit=unit)
 
-    @property
-    def tool(self) -> Callable[..., Tool]:
-        return self._job.tool
+    def tool(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Tool:
+        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
 
     def save(self, checkpoint: Json) -> None:
-        self._job.save({"done": self._done, "current": checkpoint})
+        pass
 
     def log(self, message: str, *, level: str = "info") -> None:
         self._job.log(message, level=level)
@@ -114,13 +118,30 @@ class _OneOfMany:
         self._job.check()
 
     def keep_partial(self) -> bool:
-        return self._job.keep_partial()
+        return False
 
     def claim(self, path: Path) -> Path:
         return self._job.claim(path)
 
     def release(self, path: Path) -> None:
         self._job.release(path)
+
+
+class _OneOfMany(SubJob):
+    """One of several archives: its checkpoint is a part of the whole one."""
+
+    def __init__(self, job: Job, done: list[ZipResult]) -> None:
+        super().__init__(job)
+        self._done: list[Json] = msgspec.to_builtins(done)
+        saved = job.checkpoint or {}
+        if len(saved.get("done", [])) == len(done):
+            self.checkpoint = saved.get("current")
+
+    def save(self, checkpoint: Json) -> None:
+        self._job.save({"done": self._done, "current": checkpoint})
+
+    def keep_partial(self) -> bool:
+        return self._job.keep_partial()
 
 
 class Packing:

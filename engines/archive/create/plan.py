@@ -14,10 +14,10 @@ from engines.archive.create.encryption import require_aes
 from engines.archive.create.pipeline import thread_count
 from engines.archive.create.select import Filter, parse_bytes, parse_moment
 from engines.archive.create.session import Options
-from engines.archive.formats import FORMATS, TAR_FAMILY, format_of_name
+from engines.archive.formats import FORMATS, TAR_FAMILY, format_of_name, strip_suffix
 from engines.errors import TaskdeckError
 from engines.names import display
-from engines.operations import ArchiveFormat, Zip, with_defaults
+from engines.operations import ArchiveFormat, Conflict, Convert, Estimate, Zip, with_defaults
 from engines.paths import unreadable
 from engines.settings import Settings
 
@@ -122,6 +122,41 @@ def plans_of(op: Zip, settings: Settings) -> list[Plan]:
             "path.missing", f"cannot write to '{display(folder)}'", "it is no folder", "--each needs a folder"
         )
     return [Plan((item,), (folder or item.parent) / (item.name + suffix)) for item in items]
+
+
+def convert_target(op: Convert, settings: Settings) -> Path:
+    """The archive that a conversion writes.
+
+    Raises:
+        TaskdeckError: As `plans_of`; `value` when old and new archive would be the same file.
+    """
+    done = with_defaults(op, settings)
+    assert isinstance(done, Convert)
+    assert done.format is not None
+    source = Path(op.path)
+    if op.output is None:
+        target = source.with_name(strip_suffix(source.name) + FORMATS[done.format].suffix)
+    else:
+        zipped = Zip(path=op.path, format=done.format, output=op.output)
+        target = _target(zipped, (source,), FORMATS[done.format].suffix)
+    if target == source and op.on_conflict is Conflict.OVERWRITE:
+        raise TaskdeckError(
+            "path.nested", f"cannot write '{display(target)}'", "it is what is to be converted", "choose another name"
+        )
+    return target
+
+
+def as_zip(op: Estimate) -> Zip:
+    """The packing that an estimate is about."""
+    return Zip(
+        path=op.path,
+        format=op.format,
+        level=op.level,
+        add=op.add,
+        exclude=op.exclude,
+        include=op.include,
+        gitignore=op.gitignore,
+    )
 
 
 def _complete(op: Zip, settings: Settings) -> Zip:

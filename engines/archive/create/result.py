@@ -6,7 +6,7 @@ import msgspec
 
 from engines import text
 from engines.model import Json
-from engines.operations import Zip
+from engines.operations import Convert, Zip
 from engines.reply import Line, Reply
 
 
@@ -108,3 +108,8 @@ def zip_reply(op: Zip, result: Json) -> Reply:
         if hidden:
             lines.append(Line(f"and {text.plural(hidden, 'more warning')}; see the log", icon="warning"))
     return Reply("Archive Created Successfully!", lines, icon="done")
+
+
+def convert_reply(op: Convert, result: Json) -> Reply:
+    """The new archive in the guide's layout."""
+    return zip_reply(Zip(path=op.path), result)
