@@ -60,7 +60,8 @@ class ActionSpec:
         return None
 
 
-_TASK, _LIST, _VIEW, _APP = "Tasks", "List", "View", "Application"
+_GROUPS: Final = ("Tasks", "List", "View", "Application")
+_TASK, _LIST, _VIEW, _APP = _GROUPS
 
 # fmt: off
 ACTIONS: Final[dict[str, ActionSpec]] = {
@@ -166,3 +167,16 @@ def first_key(action: str, keymap: dict[str, str]) -> str:
     """The first key of an action, for hints; "" when it has none."""
     words = key_words(keys_of(action, keymap))
     return words[0] if words else ""
+
+
+def key_table() -> str:
+    """The keys as a Markdown table, for docs/tui.md."""
+    lines = ["| key | what it does | id |", "|---|---|---|"]
+    group = ""
+    for spec in sorted(ACTIONS.values(), key=lambda spec: _GROUPS.index(spec.group)):
+        if spec.group != group:
+            group = spec.group
+            lines.append(f"| **{group}** | | |")
+        keys = " ".join(f"`{key}`" for key in key_words(spec.keys))
+        lines.append(f"| {keys} | {spec.tooltip} | `{spec.id}` |")
+    return "\n".join(lines)
