@@ -81,7 +81,8 @@ def _report(name: str, outcomes: list[Outcome], *, json: bool) -> int:
             show_error(outcome.error)
             status = status or outcome.error.exit
         elif not json:
-            state = outcome.view.state.value if outcome.view is not None else "removed"
+            view = None if name == Action.REMOVE else outcome.view
+            state = "removed" if view is None else view.state.value
             out(f"{outcome.id} {state}")
     return status
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,8 @@ from tui_app.cli.moments import moment
 from tui_app.cli.output import err, out, out_json
 from tui_app.cli.waiting import DetachedError, detached, finish, wait_for
 from tui_app.wire import CreateRequest
+
+_PATHS: Final = (Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER)
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -62,8 +64,7 @@ def _add(parser: argparse.ArgumentParser, field: Field) -> None:
     elif field.type in (int, float):
         metavar = "N"
     else:
-        paths = (Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER)
-        metavar = "PATH" if field.accepts in paths else field.accepts.upper()
+        metavar = "PATH" if field.accepts in _PATHS else field.accepts.upper()
     action = "append" if field.repeated else "store"
     parser.add_argument(field.flag, dest=field.name, action=action, help=text, metavar=metavar)
 
@@ -134,7 +135,9 @@ def _typed(field: Field, value: Any) -> Any:
     Raises:
         TaskdeckError: `value` for a word that is none of the choices, or no number.
     """
-    if isinstance(value, bool) or field.type is str:
+    if field.type is str:
+        return _sendable(value) if field.accepts in _PATHS else value
+    if isinstance(value, bool):
         return value
     shown = display(value, limit=60)
     if field.choices and value not in field.choices:
@@ -148,6 +151,11 @@ def _typed(field: Field, value: Any) -> Any:
     if (field.ge is not None and number < field.ge) or (field.le is not None and number > field.le):
         raise TaskdeckError("value", f"cannot use '{shown}' as {field.name}", _expected(field))
     return number
+
+
+def _sendable(path: str) -> str:
+    """A path whose bytes are no UTF-8 travels as a file: URI, which must be absolute."""
+    return path if to_uri(path) == path or os.path.isabs(path) else os.path.join(os.getcwd(), path)
 
 
 def _expected(field: Field) -> str:
