@@ -18,6 +18,7 @@ from engines.tasks.record import Record
 _MOVING: Final = frozenset({Sort.PROGRESS, Sort.SPEED, Sort.ETA})
 """Orders that change with every report: made anew at most once a second."""
 _RECENT: Final = 256
+_MANY_STALE: Final = 2000
 _INDEXES: Final = 16
 
 
@@ -36,6 +37,11 @@ class LiveIndex:
     def note(self, task_id: str) -> None:
         """A task changed in more than progress, came or went."""
         self._stale.add(task_id)
+        if len(self._stale) > _MANY_STALE:  # nobody looks, or everything changed: make it anew when asked
+            self._stale.clear()
+            self._keys.clear()
+            self._order = []
+            self._made = float("-inf")
 
     def ids(self, now: float) -> list[tuple[Any, ...]]:
         """Keys in order; the id is the last item of each."""

@@ -98,9 +98,16 @@ def test_left_over_process_that_left_its_group_is_found_at_the_next_start(tmp_pa
     deck = HostedDeck(tmp_path)
     task = deck.submit(op="act", path="escape")
     deck.until(task, "running")
-    time.sleep(0.5)
+    deadline = time.monotonic() + 10
+    while len(marked_processes(tmp_path)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     deck.kill()
+    time.sleep(0.2)  # what dies with the daemon has died
+    left = marked_processes(tmp_path)
+    assert left, "nothing escaped: the test shows nothing"
     deck = HostedDeck(tmp_path)
+    assert all(state_of(pid) in ("", "Z") for pid in left)
     deck.control(task, "cancel")
     deck.until(task, "cancelled")
     deck.close()
