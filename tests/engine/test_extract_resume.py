@@ -58,7 +58,7 @@ def after(checks: int, stop: Stop, *, saved: bool = False) -> Callable[[Recordin
 
 PACK = {
     "x.zip": ["zip", "-qry", "x.zip", "root"],
-    "x.tar": ["tar", "cf", "x.tar", "root"],
+    "x.tar": ["tar", "--sort=name", "-cf", "x.tar", "root"],
     "x.tar.gz": ["tar", "czf", "x.tar.gz", "root"],
     "x.tar.zst": ["tar", "--zstd", "-cf", "x.tar.zst", "root"],
 }
@@ -120,22 +120,27 @@ def test_suspended_task_goes_on_at_the_last_committed_member(tmp_path: Path, nam
 
 def test_resumed_task_does_not_write_committed_members_again(tmp_path: Path, eager: None) -> None:
     archive, expected = packed(tmp_path, "x.tar")
-    job = RecordingJob(tmp_path, stop_when=lambda job: Stop.SUSPEND if job.checks >= 4 else None)
+
+    def half(job: RecordingJob) -> Stop | None:
+        return Stop.SUSPEND if job.saved and job.saved[-1].get("members", 0) > 150 else None
+
+    job = RecordingJob(tmp_path, stop_when=half)
     with pytest.raises(Stopped):
         run(Unzip(path=str(archive)), job)
     staging = next(archive.parent.glob(".taskdeck*"))
     before = {p: p.stat().st_ino for p in staging.rglob("f*") if p.is_file()}
     members = job.saved[-1]["members"]
-    assert members > 50
     seen: dict[Path, int] = {}
 
     def look(second: RecordingJob) -> None:
-        if not seen and second.checks > 8:
+        if not seen and second.seen and second.seen[-1].stage == "saving":
             seen.update({p: p.stat().st_ino for p in before if p.exists()})
 
     second = RecordingJob(tmp_path, attempt=2, checkpoint=job.saved[-1], stop_when=look)
     run(Unzip(path=str(archive)), second)
-    assert sum(seen.get(p) == inode for p, inode in before.items()) >= members - 70
+    assert (
+        sum(seen.get(p) == inode for p, inode in before.items()) >= members - 20
+    )  # folders and the big file count too
     assert snapshot(archive.parent / "root") == expected
 
 
