@@ -15,6 +15,7 @@ import threading
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from engines.errors import TaskdeckError
@@ -355,7 +356,8 @@ class Tree:
             try:
                 return os.open(parts[-1], _DIRECTORY, dir_fd=parent)
             except FileNotFoundError:
-                os.mkdir(parts[-1], 0o755, dir_fd=parent)
+                with suppress(FileExistsError):  # made by somebody else meanwhile: opened below, never followed
+                    os.mkdir(parts[-1], 0o755, dir_fd=parent)
                 return os.open(parts[-1], _DIRECTORY, dir_fd=parent)
         except NotADirectoryError as error:  # what Linux says of a link opened with O_DIRECTORY | O_NOFOLLOW
             found = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)

@@ -89,13 +89,13 @@ class Budget:
         return found.f_bavail * found.f_frsize - self.limits.keep_free
 
     def entry(self, count: int = 1) -> None:
-        """Count members.
+        """Count members; for readers, which see them in one thread.
 
         Raises:
             TaskdeckError: `archive.limit`.
         """
-        with self._lock:
-            self.entries += count
+        self.entries += count
+        if self.entries > self.limits.max_entries:
             self._entries(self.entries)
 
     def spend(self, count: int) -> None:

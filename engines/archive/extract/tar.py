@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engines.archive.containment import Parts, escape, file_mode, finish, folded
+from engines.archive.containment import Parts, cannot_make, escape, file_mode, finish, folded
 from engines.archive.encodings import Decoder
-from engines.archive.extract.run import Keeping, Run, member_errors, write_all
+from engines.archive.extract.run import Run, write_all
 from engines.archive.extract.streams import Stream, cut_off, open_stream
 from engines.archive.extract.tar_headers import Blocks, Header, MalformedError, Reader, TruncatedError, malformed
 from engines.archive.member import Member, MemberKind
@@ -90,10 +90,13 @@ class _Writer:
         if self._since >= _CHECK_MEMBERS or archive.blocks.position >= self._next_check:
             self._look()
         data = archive.blocks.position
-        with Keeping(run, header.name):
+        try:
             self._place(archive, header, index < run.skip)
-        taken = archive.blocks.position - data
-        archive.blocks.skip(header.size - taken + -header.size % 512)
+        except TaskdeckError as error:
+            run.spoiled(header.name, error)
+        left = data + header.size + -header.size % 512 - archive.blocks.position
+        if left:
+            archive.blocks.skip(left)
         self.count = index + 1
 
     def end(self, archive: Opened) -> None:
@@ -188,20 +191,21 @@ class _Writer:
             run.wrote()
             return
         whole = False
-        with member_errors(header.name):
-            descriptor = run.tree.create(parts, file_mode(header.mode))
-            try:
-                if header.pieces is None:
-                    self._copy(archive, descriptor, header.size)
-                else:
-                    self._sparse(archive, descriptor, header)
-                finish(descriptor, header.mode, header.mtime)
-                whole = True
-            finally:
-                os.close(descriptor)
-                if not whole:
-                    run.tree.unlink(parts)
-        run.wrote()
+        descriptor = run.tree.create(parts, file_mode(header.mode))
+        try:
+            if header.pieces is None:
+                self._copy(archive, descriptor, header.size)
+            else:
+                self._sparse(archive, descriptor, header)
+            finish(descriptor, header.mode, header.mtime)
+            whole = True
+        except OSError as error:
+            raise cannot_make(parts, error) from None
+        finally:
+            os.close(descriptor)
+            if not whole:
+                run.tree.unlink(parts)
+        run.files += 1  # one thread only
 
     def _copy(self, archive: Opened, descriptor: int, size: int) -> None:
         piece = archive.blocks.piece(size)

@@ -9,6 +9,7 @@ import bz2
 import hashlib
 import hmac
 import lzma
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, Protocol, cast
@@ -25,6 +26,7 @@ CHUNK: Final = 1 << 20
 NATIVE: Final = frozenset({0, 8, 9, 12, 14, 93, 95})
 """Methods decoded here; the others are left to 7zz."""
 
+_LOCAL: Final = struct.Struct("<4s2xH18x2H")
 _MEMORY: Final = 512 << 20  # bytes an LZMA dictionary may take
 
 
@@ -45,25 +47,27 @@ def label(entry: Entry) -> str:
     return f"cannot unpack member '{display(entry.name, limit=200)}'"
 
 
-def data_range(volumes: Volumes, entry: Entry, head: bytes | memoryview | None = None) -> tuple[int, int]:
+def data_range(volumes: Volumes, entry: Entry, span: bytes = b"", at: int = 0) -> tuple[int, int]:
     """Where the member's data lies, after checking that its local header agrees with the directory.
 
     Args:
-        head: The bytes of the file from `entry.offset` on, when they were read already.
+        span: Bytes of the file that were read already, with the member's header at `at`.
 
     Raises:
         TaskdeckError: `archive.damaged` when the two disagree, or members overlap.
     """
-    if head is None:
-        head = volumes.pread(30 + len(entry.raw), entry.offset)
-    if len(head) < 30 or head[:4] != b"PK\3\4":
+    if not span:
+        span = volumes.pread(30 + len(entry.raw), entry.offset)
+    if len(span) < at + 30:
         raise damaged(label(entry), "its header is missing")
-    name_length = head[26] | head[27] << 8
-    start = entry.offset + 30 + name_length + (head[28] | head[29] << 8)
+    mark, flags, name_length, extra_length = _LOCAL.unpack_from(span, at)
+    if mark != b"PK\3\4":
+        raise damaged(label(entry), "its header is missing")
+    start = entry.offset + 30 + name_length + extra_length
     end = start + entry.packed
-    if name_length != len(entry.raw) or head[30 : 30 + name_length] != entry.raw:
+    if name_length != len(entry.raw) or not span.startswith(entry.raw, at + 30):
         raise damaged(label(entry), "its header gives it another name than the directory does")
-    if (head[6] ^ entry.flags) & 1:
+    if (flags ^ entry.flags) & 1:
         raise damaged(label(entry), "header and directory disagree on whether it is encrypted")
     if end > entry.ceiling:
         raise damaged(label(entry), "its data runs into what follows, as in a decompression bomb")
