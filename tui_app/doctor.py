@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from engines.errors import TaskdeckError
+from engines.media import capabilities
 from engines.names import display
 from engines.paths import PathPolicy
 from engines.process import environment
@@ -142,11 +143,8 @@ def _socket(locations: Locations) -> Check:
 
 
 def _tools(settings: Settings) -> Iterator[Check]:
-    media = "apt install ffmpeg, or pip install 'taskdeck[bundled]'"
-    yield _tool("ffmpeg", settings.media.ffmpeg_path or "ffmpeg", ["-version"], Level.WARN, f"media needs it: {media}")
-    yield _tool(
-        "ffprobe", settings.media.ffprobe_path or "ffprobe", ["-version"], Level.WARN, f"media needs it: {media}"
-    )
+    for finding in capabilities.examine(settings.media):
+        yield Check(finding.name, Level.OK if finding.good else Level.WARN, finding.found, finding.fix)
     yield _sevenzip(settings)
     yield _tool("bsdtar", "bsdtar", ["--version"], Level.OK, "optional: apt install libarchive-tools")
     yield _tool("unar", "unar", ["--version"], Level.OK, "optional, for RAR: apt install unar")

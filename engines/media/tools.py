@@ -5,16 +5,17 @@ Order: the settings, PATH, then the `bundled` extra (imageio-ffmpeg has ffmpeg a
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
 import shutil
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from engines.errors import TaskdeckError
+from engines.media import cache
 from engines.media.runner import Runner, capture
 from engines.names import display
 from engines.settings import MediaSettings
@@ -89,26 +90,34 @@ def _missing(name: str) -> TaskdeckError:
     )
 
 
-@cache
+@functools.cache
 def version(ffmpeg: str) -> tuple[int, int]:
     """Major and minor version of an ffmpeg or ffprobe; (99, 0) for builds that are numbered by commit."""
-    text = capture(Runner(), [ffmpeg, "-hide_banner", "-version"], timeout=20).decode("utf-8", "replace")
+    text = _said(ffmpeg, "-version")
     found = re.search(r"version n?(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
-@cache
+@functools.cache
 def encoders(ffmpeg: str) -> frozenset[str]:
     """Names of the encoders a build lists; hardware ones need `proven`."""
     return _listed(ffmpeg, "-encoders", r"^ [VAS][F.][S.][X.][B.][D.] (\S+)")
 
 
-@cache
+@functools.cache
 def filters(ffmpeg: str) -> frozenset[str]:
     """Names of the filters a build has."""
     return _listed(ffmpeg, "-filters", r"^ [T.][S.][C.]? ?(\S+)\s+\S+->\S+")
 
 
 def _listed(ffmpeg: str, option: str, pattern: str) -> frozenset[str]:
-    text = capture(Runner(), [ffmpeg, "-hide_banner", "-v", "error", option], timeout=20).decode("utf-8", "replace")
-    return frozenset(found[1] for line in text.splitlines() if (found := re.match(pattern, line)))
+    return frozenset(found[1] for line in _said(ffmpeg, option).splitlines() if (found := re.match(pattern, line)))
+
+
+def _said(ffmpeg: str, option: str) -> str:
+    def ask() -> list[str]:
+        return [
+            capture(Runner(), [ffmpeg, "-hide_banner", "-v", "error", option], timeout=20).decode("utf-8", "replace")
+        ]
+
+    return cache.about_program(ffmpeg, option, ask)[0]

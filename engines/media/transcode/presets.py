@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final
 
 from engines.errors import TaskdeckError
+from engines.media import cache
 from engines.media.ffmpeg import argv, generated, output
 from engines.media.runner import Limits, Runner, attempt
 from engines.media.tools import Tools, encoders
@@ -57,6 +56,7 @@ RECIPES: Final[dict[Preset, Recipe]] = {
 
 _SOFTWARE: Final = {"h264": ("libx264",), "hevc": ("libx265",), "av1": ("libsvtav1", "libaom-av1")}
 _HARDWARE: Final = ("nvenc", "qsv", "vaapi", "v4l2m2m")
+_DEVICES: Final = {"nvenc": "/dev/nvidia*", "qsv": "/dev/dri/*", "vaapi": "/dev/dri/*", "v4l2m2m": "/dev/video*"}
 _SPEEDS: Final[dict[str, dict[Speed, str]]] = {
     "libx264": {Speed.FASTEST: "ultrafast", Speed.FAST: "veryfast", Speed.MEDIUM: "medium", Speed.SLOW: "slow"},
     "libx265": {Speed.FASTEST: "ultrafast", Speed.FAST: "veryfast", Speed.MEDIUM: "medium", Speed.SLOW: "slow"},
@@ -102,13 +102,21 @@ def _quality(kind: str, quality: int) -> dict[str, Any]:
 
 def proven(tools: Tools, name: str) -> bool:
     """Whether an encoder really encodes five frames here: ffmpeg lists hardware encoders on machines without any."""
-    return _proven(tools.ffmpeg, os.stat(tools.ffmpeg).st_mtime_ns, tuple(sorted(glob.glob("/dev/dri/*"))), name)
+    kind = name.rpartition("_")[2]
+    if kind in _DEVICES and not glob.glob(_DEVICES[kind]):
+        return False
+    devices = sorted(glob.glob("/dev/dri/*"))
+    answer = cache.about_program(
+        tools.ffmpeg, f"{name} {devices}", lambda: ["yes"] if _encodes(tools, name, devices) else []
+    )
+    return bool(answer)
 
 
-@cache
-def _proven(ffmpeg: str, _mtime: int, devices: tuple[str, ...], name: str) -> bool:
+def _encodes(tools: Tools, name: str, devices: list[str]) -> bool:
     picture: Any = generated("testsrc2=s=320x192:r=25:d=0.2")["v:0"]
     extra: Sequence[str] = ()
+    options = {"preset": _SPEEDS[name][Speed.FASTEST]} if name in ("libx264", "libx265", "libsvtav1") else {}
+    options |= {"cpu-used": _SPEEDS[name][Speed.FASTEST]} if name == "libaom-av1" else {}
     if name.endswith("_vaapi"):
         device = next((path for path in devices if "renderD" in path), None)
         if device is None:
@@ -117,8 +125,8 @@ def _proven(ffmpeg: str, _mtime: int, devices: tuple[str, ...], name: str) -> bo
         picture = picture.filter("format", "nv12").filter("hwupload")
     else:
         picture = picture.filter("format", "yuv420p")
-    out = output(picture, "pipe:1", vcodec=name, format="null", vframes=5)
-    command = argv(Tools(ffmpeg, None), out, progress=False, verbosity="error", extra=extra)
+    out = output(picture, "pipe:1", vcodec=name, format="null", vframes=5, **options)
+    command = argv(tools, out, progress=False, verbosity="error", extra=extra)
     status, _, _ = attempt(Runner(), command, timeout=20, limits=Limits(memory=16 << 30, cpu=20))
     return status == 0
 
