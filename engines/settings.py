@@ -133,6 +133,7 @@ class TuiSettings(msgspec.Struct, frozen=True, kw_only=True):
     icons: Annotated[str, _doc("Glyphs: auto, unicode or ascii.")] = "auto"
     mouse: Annotated[bool, _doc("React to the mouse.")] = True
     bell: Annotated[bool, _doc("Ring the terminal bell when a task ends.")] = False
+    notify: Annotated[bool, _doc("Ask the terminal for a desktop notification when a task ends (OSC 9).")] = False
     keymap: Annotated[dict[str, str], _doc("Keys by binding id, comma separated.")] = {}
 
 

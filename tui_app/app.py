@@ -139,6 +139,8 @@ class DeckApp(App[int]):
 
     async def on_unmount(self) -> None:
         """However it ends (key, signal, lost terminal): close what was opened, without waiting for ever."""
+        if self._title:
+            self.control("\x1b]9;4;0;\x07\x1b]2;\x07")
         with contextlib.suppress(TaskdeckError, TimeoutError, OSError):
             async with asyncio.timeout(_CLOSE_PATIENCE):
                 await self.performer.flush()
@@ -206,6 +208,8 @@ class DeckApp(App[int]):
             self.say(f"and {plural(len(views) - 3, 'more task')} ended.")
         if views and self.settings.tui.bell:
             self.bell()
+        if views and self.settings.tui.notify:
+            self.control(f"\x1b]9;{_ended_text(views)}\x07")
 
     def _tell_title(self) -> None:
         """The terminal's title: how many run and how far the ones in sight are."""
@@ -350,6 +354,13 @@ def _glyphs(icons: str) -> Glyphs:
     if icons == "ascii" or (icons == "auto" and os.environ.get("TERM", "") in PLAIN_TERMINALS):
         return ASCII
     return UNICODE
+
+
+def _ended_text(views: list[TaskView]) -> str:
+    """One line about tasks that ended; titles are display-safe already."""
+    if len(views) > 1:
+        return f"Taskdeck: {plural(len(views), 'task')} ended"
+    return f"Taskdeck: {views[0].op} {views[0].title} {views[0].state.value}"
 
 
 def _usable_keymap(keymap: dict[str, str]) -> dict[str, str]:

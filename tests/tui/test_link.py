@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.geometry import Region
 
 from engines.errors import TaskdeckError
 from engines.model import TaskState
+from engines.settings import Settings, TuiSettings
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
 from tests.tui.conftest import deck
 from tui_app.app import DeckApp
@@ -98,6 +100,15 @@ async def test_finished_and_failed_tasks_are_told_in_toasts() -> None:
         await d.until(lambda: any("movies: done" in text for text in d.toasts()))
         d.tasks.change("run2", state=TaskState.FAILED)
         await d.until(lambda: any("pictures failed" in text for text in d.toasts()))
+
+
+async def test_an_end_can_ring_and_ask_for_a_desktop_notification(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with deck(settings=Settings(tui=TuiSettings(bell=True, notify=True))) as d:
+        sent: list[str] = []
+        monkeypatch.setattr(d.app, "control", sent.append)
+        monkeypatch.setattr(d.app, "bell", lambda: sent.append("bell"))
+        d.tasks.change("run1", state=TaskState.COMPLETED)
+        await d.until(lambda: "bell" in sent and "\x1b]9;Taskdeck: zip movies completed\x07" in sent)
 
 
 async def test_many_ends_at_once_are_one_toast_more() -> None:
