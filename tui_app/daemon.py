@@ -13,8 +13,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Final
 
 from engines.errors import TaskdeckError
 from engines.paths import PathPolicy
@@ -27,6 +27,9 @@ from tui_app.web.access import AccessBook
 from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
 from tui_app.web.server import Server
+
+if TYPE_CHECKING:
+    from tui_app.telegram.service import TelegramService
 
 _LOG: Final = logging.getLogger("taskdeck")
 _LOG_BYTES: Final = 1 << 20
@@ -53,6 +56,8 @@ class Daemon:
         self._service: TaskService | None = None
         self._server: Server | None = None
         self._deck: Deck | None = None
+        self._chat: TelegramService | None = None
+        self._chat_lock = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._drain = False
@@ -111,6 +116,7 @@ class Daemon:
         await self._server.start()
         if self._listens(self.settings.web):
             await self._open_tcp(self.settings.web)
+        await self._open_chat()
         path = await self._server.listen_unix(self.locations)
         service.lock.describe(wire.program_version(), str(path))
         self._deck.ready = True
@@ -151,6 +157,7 @@ class Daemon:
 
     async def close(self) -> None:
         """Close the sockets, then stop the tasks so that they go on at the next start."""
+        await self._close_chat()
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
@@ -172,11 +179,16 @@ class Daemon:
         assert self._deck is not None
         self._deck.settings, self._deck.policy = settings, policy
         if settings.web != before.web:
-            task = asyncio.ensure_future(self._reopen_tcp(settings.web))
-            self._reloads.add(task)
-            task.add_done_callback(self._reloads.discard)
+            self._beside(self._reopen_tcp(settings.web))
+        if (settings.telegram, settings.roots) != (before.telegram, before.roots):
+            self._beside(self._reopen_chat())
         _LOG.info("the settings were read again")
         return settings
+
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     def _reload_quietly(self) -> None:
         try:
@@ -205,6 +217,28 @@ class Daemon:
         if self._listens(settings):
             try:
                 await self._open_tcp(settings)
+            except TaskdeckError as error:
+                _LOG.error("%s", error.message)
+
+    async def _open_chat(self) -> None:
+        if not self.settings.telegram.enabled:
+            return
+        from tui_app.telegram.service import TelegramService  # nothing of it is loaded while it is off
+
+        policy = PathPolicy.of(self.settings.roots)
+        self._chat = TelegramService(self.tasks, self.settings, self.locations.state, policy)
+        await self._chat.start()
+
+    async def _close_chat(self) -> None:
+        if self._chat is not None:
+            chat, self._chat = self._chat, None
+            await chat.stop()
+
+    async def _reopen_chat(self) -> None:
+        async with self._chat_lock:
+            await self._close_chat()
+            try:
+                await self._open_chat()
             except TaskdeckError as error:
                 _LOG.error("%s", error.message)
 

@@ -69,7 +69,11 @@ def check_send(op: Send, policy: PathPolicy, settings: Settings) -> None:
     """
     check_enabled(op, policy, settings)
     check_chat(op.chat, settings)
-    path = policy.source(op.path)
+    path = os.path.realpath(policy.source(op.path))
+    if not policy.allows(path):
+        raise TaskdeckError(
+            "path.outside_roots", f"cannot send '{display(op.path)}'", "it is a link that leads out of the roots"
+        )
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode):
         raise TaskdeckError(

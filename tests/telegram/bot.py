@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from engines.tasks.service import TaskService
 from tests.telegram_server import Person, TelegramServer
 from tui_app.telegram.service import TelegramService, Timing
 
-TIMING = Timing(login=5.0, watchdog=60.0, grace=2.0, stop=1.5)
+TIMING = Timing(login=5.0, watchdog=60.0, grace=2.0, stop=1.5, intervals=(0.2, 0.3))
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Bot:
     root: Path
     state: Path
     settings: Settings
+
+    async def end_of(self, task_id: str) -> TaskView:
+        """A task once it has ended."""
+        return await asyncio.wait_for(self.tasks.wait(task_id), 60)
 
     async def only_task(self, op: str = "") -> TaskView:
         """The newest task, of an operation when given."""
@@ -69,8 +74,10 @@ async def running_bot(
     await service.start()
     try:
         if wait:
-            await service.connected()
+            await asyncio.wait_for(service.connected(), 20)
         yield Bot(telegram, tasks, service, Path(settings.roots[0]), state, settings)
     finally:
-        await service.stop()
-        await tasks.stop()
+        async with asyncio.timeout(15):
+            await service.stop()
+        async with asyncio.timeout(30):
+            await tasks.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pyrogram
 import pytest
@@ -29,3 +30,13 @@ async def telegram() -> AsyncIterator[TelegramServer]:
     async with TelegramServer() as server:
         yield server
     assert not server.errors, f"the test server itself failed: {server.errors}"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with a folder "my movies" of two files."""
+    folder = tmp_path / "root" / "my movies"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("alpha " * 2000)
+    (folder / "b <b>.txt").write_text("beta " * 2000)
+    return tmp_path / "root"

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from engines.model import TaskState
+from tests.support.operations import added_operations as extra_operations
 from tests.telegram.bot import running_bot, settings_for
 from tests.telegram_server import TelegramServer
 
 pytestmark = pytest.mark.pyrogram
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A root with a folder "my movies" of two files."""
-    folder = tmp_path / "root" / "my movies"
-    folder.mkdir(parents=True)
-    (folder / "a.txt").write_text("alpha " * 2000)
-    (folder / "b <b>.txt").write_text("beta " * 2000)
-    return tmp_path / "root"
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of video with sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    command = (
+        "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=25:d=3 -f lavfi -i sine=d=3 -c:v libx264 -preset ultrafast"
+    )
+    subprocess.run([*command.split(), "-c:a", "aac", "-y", str(path)], check=True, timeout=60)
+    return path
+
+
+def make_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
 
 
 async def test_zip_makes_the_archive_and_replies_in_the_guides_layout(
@@ -28,8 +39,8 @@ async def test_zip_makes_the_archive_and_replies_in_the_guides_layout(
 ) -> None:
     ann = telegram.person("Ann")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
-        ann.say(f"/zip {root}/my movies zip 9")
-        await ann.receives(lambda m: "Tasks" in m.text and "my movies" in m.text)
+        asked = ann.say(f"/zip {root}/my movies zip 9")
+        await ann.receives(lambda m: "my movies" in m.text and m.reply_to == asked.id)
         reply = await ann.receives(lambda m: "Archive Created Successfully!" in m.text)
     lines = reply.text.splitlines()
     assert lines[0] == "✅ Archive Created Successfully!"
@@ -39,3 +50,127 @@ async def test_zip_makes_the_archive_and_replies_in_the_guides_layout(
     with zipfile.ZipFile(root / "my movies.zip") as archive:
         assert archive.testzip() is None
         assert archive.read("my movies/a.txt") == b"alpha " * 2000
+
+
+async def test_archive_commands_answer_one_another(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    make_zip(root / "it's <odd> & “quoted”.zip", {"in/one.txt": b"1" * 5000, "in/two.txt": b"2" * 5000})
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/zipinfo it's <odd> & “quoted”.zip")  # relative, unquoted, with spaces and markup
+        info = await ann.receives(lambda m: "Archive Information" in m.text)
+        assert "📁 File: it's <odd> & “quoted”.zip" in info.text
+        assert "📊 Files: 2" in info.text
+        ann.say("/ziptest “it's <odd> & \\“quoted\\”.zip”")
+        await ann.receives(lambda m: "ziptest failed" not in m.text and m.id > info.id and "2" in m.text)
+        ann.say("/unzip@taskdeck_test_bot 'it\\'s <odd> & “quoted”.zip'\n out")
+        done = await ann.receives(lambda m: "Archive Extracted Successfully!" in m.text)
+    assert "📦 Files Extracted: 2" in done.text
+    assert len(list((root / "out").rglob("*.txt"))) == 2
+
+
+async def test_media_commands_send_reports_and_a_real_photo(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    (root / "clip.mp4").write_bytes(clip.read_bytes())
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/mediainfo clip.mp4")
+        full = await ann.receives(lambda m: m.text.startswith("📊 Media Information"))
+        assert "🎬 Video Streams:" in full.text
+        ann.say("/mstats clip.mp4")
+        await ann.receives(lambda m: m.text.startswith("📊 Quick Media Stats"))
+        ann.say("/thumbnail clip.mp4 00:00:01")
+        photo = await ann.receives(lambda m: m.media is not None)
+    assert photo.media is not None
+    assert photo.media.kind == "photo"
+    assert photo.media.size == (320, 180)
+    assert photo.text.startswith("✅ Thumbnail extracted successfully!")
+    assert "📁 Source: clip.mp4" in photo.text
+
+
+async def test_an_operation_that_joins_the_table_is_a_command_at_once(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    with extra_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+            menu = {command.command for command in telegram.commands["BotCommandScopeDefault"]}
+            assert {"zip", "unzip", "zipinfo", "steps", "status", "pause", "help"} <= menu
+            ann.say("/help steps")
+            await ann.receives(lambda m: "Write a file in steps" in m.text and "--count" in m.text)
+            ann.say("/steps made.bin --count 3")
+            await ann.sees(lambda: (root / "made.bin").exists())
+            assert (await bot.end_of((await bot.only_task("steps")).id)).state is TaskState.COMPLETED
+
+
+async def test_pause_resume_cancel_retry_and_history_by_command(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    with extra_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+            ann.say("/steps long.bin --count 2000")
+            board = await ann.receives(lambda m: "long.bin" in m.text)
+            task = (await bot.only_task("steps")).id
+            ann.say(f"/pause {task}")
+            await ann.receives(lambda m: m.text.startswith(f"{task} long.bin: paus"))
+            await ann.receives(lambda m: m.id >= board.id and "Paused" in m.text)
+            ann.say("/resume all")
+            await ann.receives(lambda m: m.text.startswith(f"{task} long.bin:") and "paus" not in m.text)
+            ann.say(f"/status {task}")
+            await ann.receives(lambda m: "Running" in m.text.capitalize() or "Compressing" in m.text)
+            ann.say(f"/cancel {task}")
+            await ann.receives(lambda m: m.text.startswith("🚫 Cancelled: long.bin"))
+            ann.say("/history status:cancelled")
+            await ann.receives(lambda m: m.text.startswith("History · 1") and "long.bin" in m.text)
+            ann.say(f"/retry {task}")
+            await ann.receives(lambda m: m.text.startswith(f"{task} long.bin: queued") or "running" in m.text)
+            ann.say(f"/cancel {task}")
+            assert (await bot.end_of(task)).state is TaskState.CANCELLED
+
+
+async def test_stats_id_and_help_answer(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/stats")
+        await ann.receives(lambda m: "Active tasks: 0" in m.text)
+        ann.say("/id")
+        await ann.receives(lambda m: f"You: {ann.id} (admin)" in m.text)
+        ann.say("/help")
+        everything = await ann.receives(lambda m: "/zip PATH [FORMAT] [LEVEL]" in m.text)
+        ann.say("/nonsense")
+        await ann.receives(lambda m: m.id > everything.id and "there is no such command" in m.text)
+
+
+async def test_errors_say_what_why_and_what_to_do(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        ann.say("/zip /etc/passwd")
+        refused = await ann.receives(lambda m: "path.outside_roots" in m.text)
+        assert str(root) in refused.text
+        ann.say("/zip ../../etc/passwd")
+        await ann.receives(lambda m: m.id > refused.id and "path.outside_roots" in m.text)
+        ann.say("/zip <b>gone</b>")
+        await ann.receives(lambda m: "cannot find '<b>gone</b>'" in m.text and "path.missing" in m.text)
+        ann.say('/zip "open')
+        await ann.receives(lambda m: "a quote is not closed" in m.text)
+        ann.say("/zip 'my movies' zip 12")
+        await ann.receives(lambda m: "value" in m.text and "level" in m.text)
+        assert (await bot.tasks.stats()).counts.get("completed", 0) == 0
+
+
+async def test_long_results_are_sent_whole(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    names = [f"folder/a member with a rather long name so that it counts {number:04d}.txt" for number in range(900)]
+    make_zip(root / "many.zip", dict.fromkeys(names, b""))
+    make_zip(root / "some.zip", dict.fromkeys(names[:90], b""))
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/zipinfo some.zip --tree")
+        await ann.receives(lambda m: "0089" in m.text)
+        pages = [m for m in ann.from_bot() if "with a rather long name" in m.text]
+        assert len(pages) > 1
+        ann.say("/zipinfo many.zip --tree")
+        file = await ann.receives(lambda m: m.media is not None)
+    assert file.media is not None
+    assert file.media.name.endswith(".txt")
+    assert all(f"{number:04d}.txt" in file.media.data.decode() for number in (0, 190))

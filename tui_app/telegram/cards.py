@@ -17,6 +17,7 @@ from tui_app.telegram.gateway import BUTTON_LIMIT, TEXT_LIMIT, Button, Buttons, 
 CARDS_A_PAGE: Final = 5
 _BAR: Final = 18
 _TITLE_LIMIT: Final = 120
+_NOTE_LIMIT: Final = 300
 _BUTTONS: Final = {Action.PAUSE: "⏸ Pause", Action.RESUME: "▶️ Resume", Action.CANCEL: "✖ Cancel"}
 _VERBS: Final = {Action.PAUSE: "p", Action.RESUME: "r", Action.CANCEL: "c", Action.RETRY: "t"}
 _ACTIONS: Final = {verb: action for action, verb in _VERBS.items()}
@@ -51,7 +52,7 @@ def card(view: TaskView, number: int | None = None) -> str:
     if facts:
         lines.append(" · ".join(facts))
     if view.note and not view.terminal:
-        lines.append(f"<i>{escape(view.note)}</i>")
+        lines.append(f"<i>{escape(display(view.note, limit=_NOTE_LIMIT))}</i>")
     return "\n".join(lines)
 
 

@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 CALL_TIMEOUT: Final = 20.0
 """Seconds one call may take; the library itself gives up an answer after 15."""
 
+PART_TIMEOUT: Final = 120.0
+"""Seconds one part may take: eight of 512 KiB share what may be a slow line."""
+
+_CONNECTION_LOOK: Final = 0.5
+
 LATE: Final = 30.0
 """Seconds after which a message that is only now delivered shows that updates had stopped."""
 
@@ -75,6 +80,8 @@ def _import() -> Any:
         library = importlib.import_module("pyrogram")
         importlib.import_module("pyrogram.handlers")
         _keep_errors_out_of_the_working_directory()
+        # Below warnings it logs whole messages, passwords among them, and sixty lines an outage.
+        logging.getLogger("pyrogram").setLevel(logging.WARNING)
         return library
     finally:
         asyncio.set_event_loop(None)
@@ -140,7 +147,10 @@ class TelegramClient:
         )
         handlers = library.handlers
         self._client.add_handler(handlers.MessageHandler(self._message))
-        self._client.add_handler(handlers.CallbackQueryHandler(self._press))
+        self._client.add_handler(handlers.RawUpdateHandler(self._raw_update), group=-1)
+        # Presses are taken raw: parsing them costs a call that fetches the message, and fails for old ones.
+        parsers = getattr(self._client.dispatcher, "update_parsers", {})
+        parsers.pop(library.raw.types.UpdateBotCallbackQuery, None)
         with _translated():
             await self._client.start()
         for path in self._folder.glob(f"{_SESSION}.session*"):
@@ -201,15 +211,13 @@ class TelegramClient:
             self._oldest = min(self._oldest, incoming.date)
             await self._on_message(incoming)
 
-    async def _press(self, _: Any, query: Any) -> None:
-        if query.message is None or query.data is None:
+    async def _raw_update(self, _: Any, update: Any, *__: Any) -> None:
+        if not isinstance(update, self._library.raw.types.UpdateBotCallbackQuery):
             return
-        data = query.data if isinstance(query.data, str) else query.data.decode("utf-8", "replace")
-        chat = query.message.chat
         self.heard += 1
-        await self._on_press(
-            Press(str(query.id), chat.id, chat.type.name == "PRIVATE", query.from_user.id, query.message.id, data)
-        )
+        chat = _chat_id(update.peer)
+        data = bytes(update.data or b"").decode("utf-8", "replace")
+        await self._on_press(Press(str(update.query_id), chat, chat > 0, update.user_id, update.msg_id, data))
 
     # outgoing ------------------------------------------------------------------------------------------------
 
@@ -303,7 +311,7 @@ class TelegramClient:
             request = functions.SaveBigFilePart(file_id=file_id, file_part=part, file_total_parts=total, bytes=data)
         else:
             request = functions.SaveFilePart(file_id=file_id, file_part=part, bytes=data)
-        await self._send(await self._media_session(), request)
+        await self._send(await self._media_session(), request, limit=PART_TIMEOUT)
 
     async def send_file(
         self,
@@ -375,12 +383,26 @@ class TelegramClient:
                     self._media = session
                 return self._media
 
-    async def _send(self, session: Any, request: Any) -> Any:
-        # `invoke` would hide which error 5xx it was and repeat the call by itself; `send` tells and leaves that to us.
+    async def _send(self, session: Any, request: Any, *, limit: float = CALL_TIMEOUT) -> Any:
+        """One call on a session.
+
+        `invoke` would hide which error 5xx it was and repeat the call by itself; `send` tells, and leaves that to
+        us. Neither notices that the connection its answer would come on is gone: they wait their time out.
+        """
         with _translated():
-            async with asyncio.timeout(CALL_TIMEOUT):
+            async with asyncio.timeout(limit):
                 await session.is_started.wait()
-                return await session.send(request)
+                connection = session.connection
+                answer = asyncio.ensure_future(session.send(request, timeout=limit))
+                try:
+                    while True:
+                        done, _ = await asyncio.wait({answer}, timeout=_CONNECTION_LOOK)
+                        if done:
+                            return answer.result()
+                        if session.connection is not connection or not session.is_started.is_set():
+                            raise Unreachable("connection lost")
+                finally:
+                    answer.cancel()
 
 
 def _incoming(message: Any) -> Incoming:
@@ -394,8 +416,15 @@ def _incoming(message: Any) -> Incoming:
         date=message.date.timestamp() if message.date else 0.0,
         reply_to=message.reply_to_message_id,
         document=_document(message),
-        forwarded=bool(getattr(message, "forward_origin", None) or message.forward_date),
+        forwarded=bool(message.forward_origin if hasattr(message, "forward_origin") else message.forward_date),
     )
+
+
+def _chat_id(peer: Any) -> int:
+    """A raw peer as the number the library and people use for a chat."""
+    if hasattr(peer, "user_id"):
+        return int(peer.user_id)
+    return -(10**12) - int(peer.channel_id) if hasattr(peer, "channel_id") else -int(peer.chat_id)
 
 
 def _document(message: Any) -> Document | None:

@@ -145,9 +145,14 @@ def _positionals(
             if not field.repeated:
                 break
     if rest:
-        surplus = display(command.tokens[rest[0]].text, limit=60)
+        # Words are not repeated where one may be a password.
+        shown = (
+            "there"
+            if any(field.secret for field in fields(spec.struct))
+            else display(f"'{command.tokens[rest[0]].text}'", limit=60)
+        )
         raise TaskdeckError(
-            "usage", f"cannot {spec.name}", f"'{surplus}' is one word too many", "put quotes round names with spaces"
+            "usage", f"cannot {spec.name}", f"{shown} is one word too many", "put quotes round names with spaces"
         )
     return words
 

@@ -26,6 +26,8 @@ class Context:
     ledger: Ledger
     settings: TelegramSettings
     now: Callable[[], float] = time.time
+    intervals: tuple[float, float] = (PRIVATE_INTERVAL, GROUP_INTERVAL)
+    """Seconds between automatic messages and edits in a private chat and in a group."""
     editors: dict[int, ChatEditor] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     """Secrets of operations that follow a task, by its id: in memory only."""
@@ -36,7 +38,7 @@ class Context:
             self.editors[chat] = ChatEditor(
                 self.gateway,
                 chat,
-                interval=PRIVATE_INTERVAL if chat > 0 else GROUP_INTERVAL,
+                interval=self.intervals[0] if chat > 0 else self.intervals[1],
                 board=self.ledger.board(chat),
                 on_board=lambda message: self.ledger.set_board(chat, message),
             )

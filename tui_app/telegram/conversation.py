@@ -220,7 +220,7 @@ class Conversation:
         send_to = self._destination(member, incoming.chat, request)
         op = self._for_chat(operations.parse(request.op), incoming.chat)
         ready = await asyncio.to_thread(operations.absolute, op, member.policy, base=member.base)
-        _refuse_outside(ready, member)
+        await asyncio.to_thread(_refuse_outside, ready, member)
         view = await self._start(member, ready, key=f"telegram-{incoming.chat}-{incoming.id}")
         origin = Origin(incoming.chat, member.id, incoming.id, send_to=send_to)
         self._context.ledger.remember(view.id, origin)
@@ -541,7 +541,19 @@ def _may_hold_secret(command: Command, spec: OperationSpec, *, answered: bool) -
 
 
 def _refuse_outside(op: Operation, member: Member) -> None:
-    """Refuse to follow links for members with roots of their own: a link may lead out of them."""
-    follows = getattr(op, "links", None) is operations.Links.FOLLOW
-    if follows and member.role is not Role.ADMIN:
-        raise TaskdeckError("access.denied", "cannot follow links", "that needs the role admin")
+    """Keep links from leading a member out of own roots, inside the daemon's: jobs only know those.
+
+    Raises:
+        TaskdeckError: `path.outside_roots`, `access.denied`.
+    """
+    if getattr(op, "links", None) is operations.Links.FOLLOW:
+        member.require(Role.ADMIN, "follow links")
+    if isinstance(op, operations.Zip):
+        return  # packs a link as a link
+    for field in fields(type(op)):
+        value = getattr(op, field.name)
+        if field.accepts is Accepts.SOURCE and value:
+            for path in value if field.repeated else (value,):
+                if not member.policy.allows(path):
+                    why = "it is a link that leads out of your folders"
+                    raise TaskdeckError("path.outside_roots", f"cannot use '{display(path)}'", why)

@@ -1,9 +1,10 @@
 """Everything the bot writes into one chat, paced: one request in flight, the latest state wins, floods back off.
 
 Order: answers to commands at once; endings of tasks next, as new messages; edits of the status board last. Endings
-and edits keep an interval, which doubles on a flood wait and shrinks back by a tenth with every success. Telegram
-allows about 20 messages or edits a minute in a group and counts them in a sliding window; the intervals stay a
-little above a twentieth of a minute so that jitter on the way cannot push a 21st into it.
+keep an interval among themselves, so that many are joined into one message; edits keep it after anything. It
+doubles on a flood wait and shrinks back by a tenth with every success. In a group Telegram counts messages and edits
+together, about 20 a minute in a sliding window: there everything automatic shares one interval. The intervals stay
+a little above a twentieth of a minute, so that jitter on the way cannot push a 21st into the window.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class ChatEditor:
         self._shown: Board | None = None
         self._wanted: Board | None = None
         self._placing: Post | None = None
-        self._not_before = 0.0
+        self._edit_from = self._ending_from = 0.0
         self._flood_until = 0.0
         self._placed_at = -1e9
         self._wake = asyncio.Event()
@@ -196,19 +197,18 @@ class ChatEditor:
             elif self._answers:
                 await self._send(self._answers)
                 self._hold(_AFTER_ANSWER)
-            elif self.idle and not self._stale:
-                return None
-            elif now < self._not_before and not self._hurry:
-                return self._not_before - now
-            elif self._endings:
+            elif self._endings and (now >= self._ending_from or self._hurry):
                 self._merge()
                 await self._send(self._endings)
-                self._hold(self.interval)
+                self._hold(self.interval, endings=True)
             elif self._stale:
                 await self._gateway.delete(self._chat, [self._stale.pop()])
-            else:
+            elif self._dirty() and (now >= self._edit_from or self._hurry):
                 await self._edit()
                 self._hold(self.interval)
+            else:
+                waits = [self._ending_from] * bool(self._endings) + [self._edit_from] * self._dirty()
+                return max(0.001, min(waits) - now) if waits else None
         except Flood as flood:
             self.floods += 1
             self.interval = min(_CEILING, self.interval * 2)
@@ -221,8 +221,11 @@ class ChatEditor:
             self.interval = max(self._base, self.interval * 0.9)
         return 0
 
-    def _hold(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, asyncio.get_running_loop().time() + seconds)
+    def _hold(self, seconds: float, *, endings: bool = False) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        self._edit_from = max(self._edit_from, until)
+        if endings or self._chat < 0:
+            self._ending_from = max(self._ending_from, until)
 
     def _dirty(self) -> bool:
         return self.board is not None and self._wanted is not None and self._wanted != self._shown

@@ -25,7 +25,7 @@ from tui_app.telegram.transfer import Transfers, is_photo
 
 log = logging.getLogger(__name__)
 
-PAGES_AT_MOST: Final = 4
+PAGES_AT_MOST: Final = 3
 """Longer results are sent as a text file."""
 FILES_AT_MOST: Final = 10
 """Files of a folder that are sent back one by one."""
@@ -92,7 +92,8 @@ class Endings:
         reply = reply_of(detail)
         if reply is not None and reply.image and await self._show(reply, origin, silent):
             return
-        pages = cards.pages(reply.render(emoji=True) if reply is not None else detail.reply or view.title)
+        plain = reply.render(emoji=True) if reply is not None else f"✅ {view.op}: {view.title}\n{detail.reply}"
+        pages = cards.pages(plain.rstrip())
         if len(pages) > PAGES_AT_MOST:
             await self._as_file(view, "\n".join(pages), origin, silent)
             return

@@ -53,7 +53,7 @@ class Follower:
         """Stop following; endings being told are finished first, for at most a second."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait((self._task,), timeout=0.5)
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=1.0)
             for task in late:

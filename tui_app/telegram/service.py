@@ -27,6 +27,7 @@ from tui_app.telegram.client import TelegramClient
 from tui_app.telegram.commands import menu
 from tui_app.telegram.context import Context
 from tui_app.telegram.conversation import Conversation
+from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL
 from tui_app.telegram.endings import Endings
 from tui_app.telegram.follow import Follower
 from tui_app.telegram.gateway import (
@@ -45,6 +46,7 @@ from tui_app.telegram.transfer import Transfers
 
 log = logging.getLogger(__name__)
 
+_STOP: Final = 4.7
 _FIRST_DELAY: Final = 1.0
 _LONGEST_DELAY: Final = 60.0
 _DELIVERY: Final = 0.5
@@ -91,6 +93,8 @@ class Timing:
     """For the last words when stopping."""
     stop: float = 1.5
     """For the client's own stop."""
+    intervals: tuple[float, float] = (PRIVATE_INTERVAL, GROUP_INTERVAL)
+    """Between automatic messages and edits in a private chat and in a group."""
 
 
 class TelegramService:
@@ -131,7 +135,9 @@ class TelegramService:
         self._client = TelegramClient(telegram, self._folder, self._on_message, self._on_press)
         gateway: Gateway = self._client
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._context = Context(tasks, gateway, access, Ledger(self._folder / "chats.json"), telegram, now)
+        self._context = Context(
+            tasks, gateway, access, Ledger(self._folder / "chats.json"), telegram, now, timing.intervals
+        )
         self._transfers = Transfers(gateway, limit=file_limit)
         self._endings = Endings(self._context, self._transfers)
         self._follower = Follower(self._context, self._endings.ended, self._locked)
@@ -156,18 +162,21 @@ class TelegramService:
 
     async def stop(self) -> None:
         """End within five seconds; never raises. Transfers go back to the queue with their checkpoints."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._accepting = False
         for operation in ("send", "receive"):
             self._tasks.host(operation, None)
         await self._transfers.suspend()
         if self._supervisor is not None:
             self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+            await asyncio.wait((self._supervisor,), timeout=1.0)  # the library may take its time to give up
         await self._follower.close()
         await self._conversation.close()
         if self._talking:
             await asyncio.wait(self._talking, timeout=0.5)
-        await self._context.close(self._timing.grace if self.health.phase is Phase.ONLINE else 0.0)
+        grace = self._timing.grace if self.health.phase is Phase.ONLINE else 0.0
+        await self._context.close(min(grace, max(0.0, _STOP - self._timing.stop - (loop.time() - began))))
         await self._client.stop(limit=self._timing.stop)
         await self._context.ledger.close()
         self._set(Phase.OFF)

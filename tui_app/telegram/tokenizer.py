@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from engines.errors import TaskdeckError
-from engines.names import display
 
 _CLOSING: Final = {
     '"': '"”“„',
@@ -86,20 +85,18 @@ def tokenize(text: str) -> list[Token]:
     while position < len(text):
         if text[position] in _BLANK:
             position += 1
-        elif text[position] in _CLOSING:
-            token = _quoted(text, position)
-            tokens.append(token)
-            position = token.end
         else:
-            token = _plain(text, position)
+            token = (_quoted(text, position) if text[position] in _CLOSING else None) or _plain(text, position)
             tokens.append(token)
             position = token.end
     return tokens
 
 
-def _quoted(text: str, start: int) -> Token:
+def _quoted(text: str, start: int) -> Token | None:
+    """The quoted word that starts here; None when the quote is just a character of a name: “a”.zip."""
     closing = _CLOSING[text[start]]
     word = []
+    inner = False
     position = start + 1
     while position < len(text):
         char = text[position]
@@ -110,11 +107,13 @@ def _quoted(text: str, start: int) -> Token:
             continue
         if char in closing and (not follower or follower in _BLANK):
             return Token("".join(word), start, position + 1, quoted=True)
+        inner = inner or char in closing
         word.append(char)
         position += 1
-    raise TaskdeckError(
-        "usage", f"cannot read '{display(text[start:], limit=60)}'", "a quote is not closed", "close it or leave it out"
-    )
+    if text[start] in "\"'" and not inner:
+        # The text itself is not repeated: it may be a password.
+        raise TaskdeckError("usage", "cannot read the command", "a quote is not closed", "close it or leave it out")
+    return None
 
 
 def _plain(text: str, start: int) -> Token:

@@ -96,9 +96,11 @@ class Transfers:
         self._gateway = gateway
         self._limit = limit
         self._running: set[asyncio.Task[object]] = set()
+        self._suspending = False
 
     async def suspend(self) -> None:
         """Stop what runs, so that it goes on from its checkpoint another time."""
+        self._suspending = True
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -281,7 +283,7 @@ class Transfers:
         except OSError as error:
             raise unreadable(staged, error) from error
         finally:
-            if staged.exists() and not job.keep_partial():
+            if staged.exists() and not job.keep_partial() and not self._suspending:
                 remove(staged)
         await job.release(staged)
         return ReceiveResult(str(output), display(name), document.size, time.monotonic() - began)
@@ -318,8 +320,8 @@ class Transfers:
         """Fill the staged file, chunk by chunk; a stream that breaks is taken up where it stands."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(point.staged, flags, 0o600 if point.done == 0 else 0o666)
+        done = point.done - point.done % CHUNK
         try:
-            done = point.done - point.done % CHUNK
             os.ftruncate(fd, done)
             moved = time.monotonic()
             synced = done
@@ -354,6 +356,10 @@ class Transfers:
                     "network", f"cannot save '{display(document.name)}'", "its size is not as announced"
                 )
             await asyncio.to_thread(os.fsync, fd)
+        except asyncio.CancelledError:
+            os.fdatasync(fd)
+            job.save(msgspec.to_builtins(msgspec.structs.replace(point, done=done)))
+            raise
         finally:
             os.close(fd)
 

@@ -143,6 +143,9 @@ class _Run:
         workers = [asyncio.create_task(self._work()) for _ in range(min(self.sender.parallel, max(1, self.total)))]
         try:
             await asyncio.gather(*workers)
+        except asyncio.CancelledError:
+            self.sender.marked(self.mark())
+            raise
         finally:
             for worker in workers:
                 worker.cancel()

@@ -1,0 +1,328 @@
+"""The writer of a chat in virtual time: pacing, floods, endings first, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.telegram.virtual import run
+from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL, Board, ChatEditor, Post
+from tui_app.telegram.gateway import (
+    TEXT_LIMIT,
+    Buttons,
+    Document,
+    Duplicate,
+    Flood,
+    GatewayError,
+    Gone,
+    Incoming,
+    NotModified,
+    Unreachable,
+    Uploaded,
+)
+
+
+@dataclass
+class Limited:
+    """A gateway with the service's sliding window: so many edits a chat in any sixty seconds."""
+
+    edits_a_minute: int = 20
+    shared: bool = False
+    """True: new messages count as edits do, as in groups."""
+    log: list[tuple[float, str, str]] = field(default_factory=list)
+    refused: int = 0
+    errors: deque[GatewayError] = field(default_factory=deque)
+    seen: set[int] = field(default_factory=set)
+    lose_answers: int = 0
+    _window: deque[float] = field(default_factory=deque)
+
+    def _count(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._window and now - self._window[0] >= 60:
+            self._window.popleft()
+        if len(self._window) >= self.edits_a_minute:
+            self.refused += 1
+            raise Flood(max(1.0, 60 - (now - self._window[0])))
+        self._window.append(now)
+
+    def _record(self, kind: str, text: str) -> None:
+        self.log.append((asyncio.get_running_loop().time(), kind, text))
+
+    async def send_text(
+        self,
+        chat: int,
+        html: str,
+        *,
+        random_id: int,
+        buttons: Buttons = (),
+        reply_to: int | None = None,
+        silent: bool = False,
+    ) -> int:
+        await asyncio.sleep(0.05)
+        if self.errors:
+            raise self.errors.popleft()
+        if random_id in self.seen:
+            raise Duplicate("RANDOM_ID_DUPLICATE")
+        if self.shared:
+            self._count()
+        self.seen.add(random_id)
+        self._record("send", html)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise Unreachable("TimeoutError")
+        return len(self.log)
+
+    async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
+        await asyncio.sleep(0.05)
+        if self.errors:
+            raise self.errors.popleft()
+        self._count()
+        self._record("edit", html)
+
+    async def delete(self, chat: int, messages: Sequence[int]) -> None:
+        self._record("delete", str(list(messages)))
+
+    async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
+        raise NotImplementedError
+
+    async def fetch(self, chat: int, message: int) -> Incoming | None:
+        raise NotImplementedError
+
+    async def save_part(self, file_id: int, part: int, data: bytes, *, total: int, big: bool) -> None:
+        raise NotImplementedError
+
+    async def send_file(
+        self,
+        chat: int,
+        file: Uploaded,
+        *,
+        random_id: int,
+        caption: str = "",
+        photo: bool = False,
+        mime: str = "",
+        reply_to: int | None = None,
+        silent: bool = False,
+    ) -> None:
+        raise NotImplementedError
+
+    def chunks(self, document: Document, *, first: int = 0) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+    def times(self, kind: str) -> list[float]:
+        return [at for at, what, _ in self.log if what == kind]
+
+
+def busy_minute(gateway: Limited, chat: int, interval: float) -> tuple[float, ChatEditor]:
+    """Twenty tasks that change twice a second for a minute and then all end; seconds until the last end is told."""
+
+    async def story() -> tuple[float, ChatEditor]:
+        loop = asyncio.get_running_loop()
+        editor = ChatEditor(gateway, chat, interval=interval)
+        await editor.place(Board("start")).sent
+        for tick in range(120):
+            editor.show(Board(f"tick {tick}"))
+            await asyncio.sleep(0.5)
+        ended = loop.time()
+        posts = [
+            editor.announce(Post(f"<b>task {number} is done</b>\n" + "line of a result\n" * 18)) for number in range(20)
+        ]
+        editor.show(Board("nothing is running"))
+        await asyncio.gather(*(post.sent for post in posts))
+        told = loop.time() - ended
+        await asyncio.sleep(10)
+        assert editor.idle
+        await editor.close()
+        return told, editor
+
+    return run(story())
+
+
+def test_twenty_tasks_for_a_minute_meet_no_refusal_and_endings_come_within_15_seconds() -> None:
+    gateway = Limited()
+    told, editor = busy_minute(gateway, 1000, PRIVATE_INTERVAL)
+    assert gateway.refused == 0
+    assert editor.floods == 0
+    assert told <= 15
+    assert len(gateway.times("edit")) >= 18
+    everything = "\n".join(text for _, kind, text in gateway.log if kind == "send")
+    assert all(f"task {number} is done" in everything for number in range(20))
+    assert gateway.log[-1][2] == "nothing is running"
+
+
+def test_in_a_group_messages_and_edits_share_the_limit_and_none_is_refused() -> None:
+    gateway = Limited(shared=True)
+    told, _ = busy_minute(gateway, -100, GROUP_INTERVAL)
+    assert gateway.refused == 0
+    assert told <= 15
+
+
+def test_edits_keep_the_interval_and_the_latest_state_wins() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.1)
+        await editor.place(Board("first")).sent
+        for number in range(100):
+            editor.show(Board(f"state {number}"))
+            await asyncio.sleep(0.1)
+        await editor.close()
+
+    run(story())
+    times = gateway.times("send") + gateway.times("edit")
+    assert all(later - earlier >= 3 for earlier, later in pairwise(times[:-1]))
+    assert gateway.log[-1][2] == "state 99"
+
+
+def test_nothing_is_edited_when_nothing_changed() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1)
+        await editor.place(Board("same")).sent
+        for _ in range(50):
+            editor.show(Board("same"))
+            await asyncio.sleep(1)
+        await editor.close()
+
+    run(story())
+    assert gateway.times("edit") == []
+
+
+def test_a_flood_wait_is_kept_and_doubles_the_interval() -> None:
+    gateway = Limited()
+
+    async def story() -> float:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.place(Board("a")).sent
+        gateway.errors.append(Flood(30))
+        editor.show(Board("b"))
+        await asyncio.sleep(5)
+        post = editor.say(Post("an answer"))
+        await post.sent
+        interval = editor.interval
+        await asyncio.sleep(20)
+        await editor.close()
+        return interval
+
+    interval = run(story())
+    sent = gateway.times("send")
+    assert sent[1] - sent[0] >= 30
+    assert 3.0 < interval <= 6.0
+    assert gateway.log[-1][2] == "b"
+
+
+def test_answers_come_before_endings_and_endings_before_edits() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.place(Board("board")).sent
+        editor.show(Board("edited"))
+        await editor.announce(Post("ending 1")).sent
+        last = editor.announce(Post("ending 2"))
+        editor.say(Post("answer"))
+        await last.sent
+        await asyncio.sleep(10)
+        await editor.close()
+
+    run(story())
+    assert [text for _, _, text in gateway.log] == ["board", "ending 1", "answer", "ending 2", "edited"]
+
+
+def test_not_modified_is_no_reason_to_send_again() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.place(Board("a")).sent
+        gateway.errors.append(NotModified("MESSAGE_NOT_MODIFIED"))
+        editor.show(Board("b"))
+        await asyncio.sleep(30)
+        editor.show(Board("b"))
+        await asyncio.sleep(30)
+        await editor.close()
+
+    run(story())
+    assert len(gateway.log) == 1
+
+
+def test_a_board_somebody_deleted_is_not_made_again_by_itself() -> None:
+    gateway = Limited()
+    boards: list[int | None] = []
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0, on_board=boards.append)
+        await editor.place(Board("a")).sent
+        gateway.errors.append(Gone("MESSAGE_ID_INVALID"))
+        editor.show(Board("b"))
+        await asyncio.sleep(10)
+        editor.show(Board("c"))
+        await asyncio.sleep(10)
+        await editor.close()
+
+    run(story())
+    assert [kind for _, kind, _ in gateway.log] == ["send"]
+    assert boards[-1] is None
+
+
+def test_an_answer_whose_receipt_was_lost_is_sent_once() -> None:
+    gateway = Limited(lose_answers=1)
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1)
+        await editor.say(Post("once")).sent
+        await editor.close()
+
+    run(story())
+    assert gateway.times("send").__len__() == 1
+
+
+def test_an_outage_loses_no_ending() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        gateway.errors.extend(Unreachable("x") for _ in range(60))
+        await editor.announce(Post("ended")).sent
+        await editor.close()
+
+    run(story())
+    assert [text for _, _, text in gateway.log] == ["ended"]
+
+
+def test_closing_writes_the_last_words_within_the_grace() -> None:
+    gateway = Limited()
+
+    async def story() -> float:
+        loop = asyncio.get_running_loop()
+        editor = ChatEditor(gateway, 1, interval=60.0)
+        await editor.place(Board("a")).sent
+        for number in range(5):
+            editor.announce(Post(f"ended {number}"))
+        editor.show(Board("b"))
+        before = loop.time()
+        await editor.close(3.0)
+        return loop.time() - before
+
+    assert run(story()) <= 3.0
+    everything = "\n".join(text for _, _, text in gateway.log)
+    assert all(f"ended {number}" in everything for number in range(5))
+    assert gateway.log[-1][2] == "b"
+
+
+def test_joined_endings_fit_one_message() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.announce(Post("first")).sent
+        posts = [editor.announce(Post(f"{number}" * 1500)) for number in range(5)]
+        await asyncio.gather(*(post.sent for post in posts))
+        await editor.close()
+
+    run(story())
+    assert all(len(text) <= TEXT_LIMIT for _, _, text in gateway.log)
+    assert len(gateway.times("send")) == 4
