@@ -108,6 +108,8 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("view.details", "enter", "details", "Show or hide the task's details.", _VIEW, footer=2),
         ActionSpec("view.next_pane", "tab", "next pane", "Jump between the list and the details.", _VIEW),
         ActionSpec("view.history", "H", "history", "What has ended: filter, run again, export.", _VIEW),
+        ActionSpec("view.settings", "comma", "settings", "Every setting, what it does, and where its value came from.",
+                   _VIEW),
         ActionSpec("view.theme", "T", "next theme", "Try the next colour theme.", _VIEW),
         ActionSpec("view.mouse", "percent_sign", "mouse on/off", "Give the mouse back to the terminal, or take it.",
                    _VIEW, shown="%"),

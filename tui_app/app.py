@@ -10,9 +10,9 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
@@ -57,6 +57,7 @@ class DeckApp(App[int]):
         closing: Closes what `connect` opened, awaited when the user leaves.
         stop: Stops the daemon, None when that cannot be asked from here.
         detachable: Whether tasks go on when the application ends.
+        settings_file: Where settings are changed; None hides that screen.
         clock: Seconds since the epoch.
     """
 
@@ -82,6 +83,7 @@ class DeckApp(App[int]):
         stop: Callable[[], Awaitable[None]] | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
         detachable: bool = True,
+        settings_file: Path | None = None,
         clock: Callable[[], float] = time.time,
         driver_class: type[Driver] | None = None,
         undo_seconds: float = 5.0,
@@ -95,6 +97,7 @@ class DeckApp(App[int]):
         self.stop_engine = stop
         self._closing_link = closing
         self.detachable = detachable
+        self.settings_file = settings_file
         self.clock = clock
         self.mirror = Mirror()
         self.link = Link(connect, self._updated, self._link_changed, first_delay=reconnect_delay)
@@ -261,6 +264,16 @@ class DeckApp(App[int]):
             return
         self.theme = name
 
+    def settings_changed(self, settings: Settings) -> None:
+        """Other settings of this interface: theme, keys and glyphs at once, the rest when it is used."""
+        before, self.settings = self.settings, settings
+        if settings.tui.theme != before.tui.theme:
+            self.set_theme(settings.tui.theme)
+        if settings.tui.keymap != before.tui.keymap:
+            self.set_keymap(_usable_keymap(settings.tui.keymap))
+        if self.main is not None:
+            self.main.tell_footer()
+
     def pending_changed(self) -> None:
         """Cancels that can be undone changed."""
         if self.main is not None:
@@ -304,6 +317,7 @@ def run(
     stop: Callable[[], Awaitable[None]] | None = None,
     closing: Callable[[], Awaitable[None]] | None = None,
     detachable: bool = True,
+    settings_file: Path | None = None,
 ) -> int:
     """Run the TUI until the user leaves; returns the exit status.
 
@@ -317,6 +331,7 @@ def run(
         stop: Stops the daemon; None hides the action.
         closing: Closes what `connect` opened, awaited when the user leaves.
         detachable: Whether tasks go on afterwards (False for --solo).
+        settings_file: Where settings are changed; None hides that screen.
 
     Raises:
         TaskdeckError: `usage` when there is no terminal to draw on.
@@ -330,6 +345,7 @@ def run(
         stop=stop,
         closing=closing,
         detachable=detachable,
+        settings_file=settings_file,
         driver_class=PatientDriver,
     )
     status = app.run(mouse=mouse and settings.tui.mouse)
@@ -373,8 +389,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "local"
-
-
-def with_theme(settings: Settings, theme: str) -> Settings:
-    """The settings with another theme."""
-    return msgspec.structs.replace(settings, tui=msgspec.structs.replace(settings.tui, theme=theme))

@@ -65,7 +65,14 @@ def _attached(context: Context) -> int:
         while clients:
             await clients.pop().close()
 
-    return run(connect, context.load_config().settings, where="this machine", stop=stop, closing=closing)
+    return run(
+        connect,
+        context.load_config().settings,
+        where="this machine",
+        stop=stop,
+        closing=closing,
+        settings_file=context.locations.config,
+    )
 
 
 def _remote(context: Context, url: str, token: str | None) -> int:
@@ -103,7 +110,14 @@ def _solo(context: Context) -> int:
             started = True
         return daemon.tasks
 
-    return run(connect, daemon.settings, where="this process", closing=daemon.close, detachable=False)
+    return run(
+        connect,
+        daemon.settings,
+        where="this process",
+        closing=daemon.close,
+        detachable=False,
+        settings_file=context.locations.config,
+    )
 
 
 def offer_restart(error: TaskdeckError) -> bool:

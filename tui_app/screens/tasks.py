@@ -578,6 +578,15 @@ class TasksScreen(DeckScreen):
 
         self.app.push_screen(HistoryScreen())
 
+    def _do_view_settings(self) -> None:
+        path = self.deck.settings_file
+        if path is None:
+            self.deck.say("The settings are on another machine; change them there.", severity="warning")
+            return
+        from tui_app.screens.settings import SettingsScreen
+
+        self.app.push_screen(SettingsScreen(path))
+
     def _do_view_theme(self) -> None:
         from tui_app.themes import NAMES
 

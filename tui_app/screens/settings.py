@@ -1,0 +1,151 @@
+"""The settings: every one with its value, where it came from and what it does; changed here, checked, written."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.widgets import Input, Static
+
+from engines.errors import TaskdeckError
+from engines.names import display
+from tui_app.config import Config, Option, load, options, set_option, shown
+from tui_app.screens.base import DeckScreen
+from widgets.footer import Hint, KeyBar
+from widgets.header import Header
+from widgets.line_view import LineView
+from widgets.prompt import LineHistory, Prompt
+from widgets.row_list import RowList
+from widgets.spans import Row, Span, cut
+
+_HINTS = (Hint("enter", "change", "change"), Hint("esc", "back", "back"))
+_NAME, _VALUE = 30, 26
+
+
+class SettingsScreen(DeckScreen):
+    """Settings of the interface work at once; the daemon reads its own when it starts.
+
+    Args:
+        path: The settings file, which need not exist.
+    """
+
+    BINDINGS: ClassVar = [Binding("escape,q", "back", "Back", show=False, id="settings.back")]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._options: list[Option] = []
+        self._config: Config | None = None
+        self.header = Header(id="header")
+        self.rows = RowList(id="settings-rows")
+        self.prompt = Prompt(id="prompt")
+        self.keys = KeyBar(id="footer")
+
+    def compose(self) -> ComposeResult:
+        """Header, rows, what the row means, prompt, keys."""
+        yield self.header
+        yield self.rows
+        yield Static("", id="settings-help", markup=False)
+        yield self.prompt
+        yield self.keys
+
+    async def on_mount(self) -> None:
+        """Read the file."""
+        for view in self.query(LineView):
+            view.glyphs = self.deck.glyphs
+        self.prompt.history["value"] = LineHistory()
+        self.keys.tell(_HINTS)
+        self.set_focus(self.rows)
+        self._options = list(options().values())
+        try:
+            self._config = await asyncio.to_thread(load, self._path)
+        except TaskdeckError as error:
+            self.deck.say(error.message, severity="error", seconds=10)
+            return
+        self.rows.fill(len(self._options), self._draw)
+        self._explain(0)
+        self.call_after_refresh(lambda: self.header.tell("Settings", notes=(display(self._path),)))
+
+    def value(self, option: Option) -> str:
+        """A value as it is typed; secrets are masked."""
+        assert self._config is not None
+        found = shown(self._config, option)
+        if isinstance(found, bool):
+            return "yes" if found else "no"
+        if isinstance(found, list):
+            return (":" if option.key == "roots" else ",").join(map(str, found))
+        if isinstance(found, dict):
+            return ",".join(f"{key}={value}" for key, value in found.items())
+        return str(found)
+
+    def _draw(self, index: int, width: int) -> Row:
+        assert self._config is not None
+        option = self._options[index]
+        source = self._config.sources.get(option.key)
+        origin = source.origin.value if source is not None else "default"
+        value = cut(display(self.value(option)) or "-", _VALUE - 2)
+        return [
+            Span(f"{option.key:<{_NAME}}"),
+            Span(f"{value:<{_VALUE}}", "muted" if origin == "default" else "value"),
+            Span(cut(f"{origin:<13}{option.help}", max(0, width - _NAME - _VALUE)), "muted"),
+        ]
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        self._explain(event.index)
+
+    def _explain(self, index: int) -> None:
+        option = self._options[index]
+        self.query_one("#settings-help", Static).update(f"{option.help}  ({option.variable})")
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        self.action_change()
+
+    def action_change(self) -> None:
+        """Type another value."""
+        if self._config is not None:
+            option = self._options[self.rows.cursor]
+            self.prompt.open("value", "" if option.secret else self.value(option))
+            self.prompt.line.password = option.secret
+
+    @on(KeyBar.Clicked)
+    async def _clicked(self, event: KeyBar.Clicked) -> None:
+        await self.run_action(event.action)
+
+    @on(Prompt.Entered)
+    async def _entered(self, event: Prompt.Entered) -> None:
+        option = self._options[self.rows.cursor]
+        try:
+            self._config = await asyncio.to_thread(set_option, self._path, option.key, event.line)
+        except TaskdeckError as error:
+            self.deck.say(error.message, severity="error", seconds=8)
+            return
+        except OSError as error:
+            self.deck.say(f"Cannot write {display(self._path)}: {error.strerror}.", severity="error")
+            return
+        self._left()
+        self.rows.refresh()
+        self.deck.settings_changed(self._config.settings)
+        later = "" if option.key.startswith("tui.") else "; the daemon reads it when it starts again"
+        self.deck.say(f"{option.key} is written{later}.")
+
+    @on(Prompt.Left)
+    def _left(self) -> None:
+        self.prompt.line.password = False
+        self.prompt.shut()
+        self.set_focus(self.rows)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys belong to the prompt while it is open."""
+        if isinstance(self.focused, Input) and action == "back":
+            return False
+        return super().check_action(action, parameters)
+
+    def action_back(self) -> None:
+        """To the tasks."""
+        self.app.pop_screen()
