@@ -163,7 +163,7 @@ _ZIPFILE = (
 )
 _UNZIPFILE = "import sys,zipfile;zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])"
 _TARFILE = (
-    "import os,sys,tarfile;src,out,mode=sys.argv[1:4];k={'compresslevel':6} if mode=='w:gz' else {};"
+    "import os,sys,tarfile;src,out,mode=sys.argv[1:4];k=dict(compresslevel=6) if mode=='w:gz' else dict();"
     "t=tarfile.open(out,mode,**k);t.add(src,os.path.basename(src));t.close()"
 )
 _UNTARFILE = "import sys,tarfile;tarfile.open(sys.argv[1]).extractall(sys.argv[2],filter='data')"

@@ -146,7 +146,7 @@ def deflate_block(data: Buffer, before: Buffer, engine: Engine, *, fresh: bool) 
 def _parallel(module: Any, engine: Engine, length: int) -> Any:
     """This thread's block packer of a library, with room for incompressible input (isal grows it by over 20 %)."""
     packers = _local.__dict__.setdefault("packers", {})
-    room = max(levels.ZIP_BLOCK, length)
+    room = max(1, -(-length // levels.MIB)) * levels.MIB  # in steps: one packer serves all lengths
     key = (engine, room)
     if key not in packers:
         packers[key] = module._ParallelCompress(buffersize=room + max(room // 4, 500), level=engine.level)
