@@ -160,7 +160,13 @@ def set_option(path: Path, key: str, text: str) -> Config:
         TaskdeckError: `settings.invalid` for an unknown key, a bad value, or a file that cannot be edited safely.
     """
     option = _known(GUIDE_NAMES.get(key, key), "on the command line")
-    value = _typed(option, parse_text(option, text, option.key), "on the command line")
+    return store_option(path, option.key, parse_text(option, text, option.key))
+
+
+def store_option(path: Path, key: str, raw: Any) -> Config:
+    """As `set_option`, for a value that is typed already."""
+    option = _known(key, "on the command line")
+    value = _typed(option, raw, "on the command line")
     try:
         before = path.read_text() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from engines.model import TaskState
+from engines.settings import Settings, TuiSettings
 from tests.tui.conftest import Deck, deck
 from tui_app.config import options
 from tui_app.screens.settings import SettingsScreen
@@ -55,3 +57,32 @@ async def test_settings_elsewhere_are_not_offered() -> None:
     async with deck() as d:
         await d.press("comma")
         assert d.top is d.screen
+
+
+async def test_a_key_is_set_by_pressing_it_and_works_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    async with deck(settings_file=path) as d:
+        await d.press("ctrl+k")
+        await d.press("enter", "f5")
+        await d.until(lambda: d.app.settings.tui.keymap == {"task.pause": "f5"})
+        assert tomllib.loads(path.read_text())["tui"]["keymap"] == {"task.pause": "f5"}
+        await d.press("escape", "f5")
+        assert d.state("run1") is TaskState.PAUSED
+
+
+async def test_a_key_that_is_taken_is_refused_with_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    async with deck(settings_file=path) as d:
+        await d.press("ctrl+k", "enter", "x")
+        assert any("key for cancel" in text for text in d.toasts())
+        assert not path.exists()
+
+
+async def test_backspace_brings_the_default_key_back(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    settings = Settings(tui=TuiSettings(keymap={"task.pause": "f5,f6"}))
+    async with deck(settings_file=path, settings=settings) as d:
+        await d.press("ctrl+k", "backspace")
+        await d.until(lambda: d.app.settings.tui.keymap == {})
+        await d.press("escape", "p")
+        assert d.state("run1") is TaskState.PAUSED

@@ -587,6 +587,15 @@ class TasksScreen(DeckScreen):
 
         self.app.push_screen(SettingsScreen(path))
 
+    def _do_view_keys(self) -> None:
+        path = self.deck.settings_file
+        if path is None:
+            self.deck.say("The settings are on another machine; change them there.", severity="warning")
+            return
+        from tui_app.screens.keys import KeysDialog
+
+        self.app.push_screen(KeysDialog(path))
+
     def _do_view_theme(self) -> None:
         from tui_app.themes import NAMES
 
