@@ -363,6 +363,28 @@ def test_7z_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_sound_members_of_a_cut_archive_are_kept_on_request(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number in range(4):
+        (root / f"f{number}").write_bytes(os.urandom(200_000))
+    (tmp_path / "box").mkdir()
+    pack = ["zip", "-qr"] if name == "a.zip" else ["tar", "caf"]
+    subprocess.run([*pack, f"box/{name}", *(f"root/f{n}" for n in range(4))], cwd=tmp_path, check=True)
+    archive = tmp_path / "box" / name
+    os.truncate(archive, 500_000)
+    assert code_of(archive, tmp_path / "box/out") == "archive.damaged"
+    result = unzip(archive, keep_broken=True)
+    folder = tmp_path / "box" / "a (incomplete)"
+    assert result.location == str(folder)
+    assert result.broken_count >= 1
+    kept = {path.name: path.read_bytes() for path in folder.rglob("f?")}
+    assert set(kept) == {"f0", "f1"}
+    assert all(data == (root / known).read_bytes() for known, data in kept.items())
+    assert (folder / "NOT-UNPACKED.txt").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.iso", "a.cpio"])
 def test_every_cut_of_a_foreign_archive_is_an_error_or_harmless(tmp_path: Path, name: str) -> None:

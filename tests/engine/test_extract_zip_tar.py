@@ -178,3 +178,20 @@ def test_both_of_two_equal_names_survive_in_a_zip(tmp_path: Path) -> None:
     unzip(tmp_path / "x.zip", tmp_path / "d")
     assert (tmp_path / "d/f").read_bytes() == b"one"
     assert (tmp_path / "d/f (2)").read_bytes() == b"two"
+
+
+def test_gzip_of_many_members_is_read_to_the_end_and_its_checksums_are_verified(tmp_path: Path) -> None:
+    import gzip
+
+    parts = [os.urandom(50_000) + bytes(100_000) for _ in range(40)]
+    (tmp_path / "x.gz").write_bytes(b"".join(gzip.compress(part) for part in parts) + bytes(512))
+    unzip(tmp_path / "x.gz", tmp_path / "d")
+    assert (tmp_path / "d/x").read_bytes() == b"".join(parts)
+    raw = bytearray((tmp_path / "x.gz").read_bytes())
+    for at in (-520, -516):  # checksum and length of the last member
+        spoiled = bytearray(raw)
+        spoiled[at] ^= 1
+        (tmp_path / "y.gz").write_bytes(spoiled)
+        with pytest.raises(TaskdeckError) as caught:
+            unzip(tmp_path / "y.gz", tmp_path / "e")
+        assert caught.value.code == "archive.damaged"

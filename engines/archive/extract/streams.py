@@ -24,6 +24,7 @@ BLOCK: Final = 1 << 20
 INFLATE_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)  # its stub says it is an instance
 _PLAIN_BLOCK: Final = 1 << 18
 """Fits the second-level cache: a fifth faster than 1 MiB where nothing is decompressed."""
+_GZIP_BLOCK: Final = 1 << 16
 _AHEAD: Final = 4
 _LZMA_MEMORY: Final = 512 << 20
 _ZSTD_WINDOW: Final = 1 << 27
@@ -178,17 +179,32 @@ def _plain(window: Window) -> Iterator[bytes]:
 
 
 def _gzip(window: Window) -> Iterator[bytes]:
-    """gzip, any number of members (RFC 1952), through ISA-L: 2.6 times zlib's speed."""
-    from isal import igzip
+    """gzip, any number of members (RFC 1952), through ISA-L: 2.6 times zlib's speed.
 
-    reader: Any = igzip._IGzipReader(cast("BinaryIO", window), buffersize=1 << 19)
-    try:
-        while block := reader.read(BLOCK):
-            yield block
-    except INFLATE_ERROR as error:
-        raise ValueError(str(error)) from None
-    finally:
-        reader.close()
+    Not its file reader, which is no faster and loses up to a block of what a cut-off file still holds.
+    """
+    block = b""
+    inflater = isal_zlib.decompressobj(31)
+    fresh = True
+    while True:
+        block = block or window.read(_GZIP_BLOCK)
+        if not block:
+            if fresh:
+                return
+            raise EOFError
+        fresh = False
+        try:
+            out = inflater.decompress(block, 8 * _GZIP_BLOCK)
+        except INFLATE_ERROR as error:
+            raise ValueError(str(error)) from None
+        if out:
+            yield out
+        block = inflater.unconsumed_tail
+        if inflater.eof:
+            block = _skip_padding(inflater.unused_data, window)
+            if not block.startswith(b"\x1f\x8b"):
+                return
+            inflater, fresh = isal_zlib.decompressobj(31), True
 
 
 def _chain(window: Window, make: Any, mark: bytes) -> Iterator[bytes]:

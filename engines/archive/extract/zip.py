@@ -46,7 +46,17 @@ def extract(run: Run) -> None:
         TaskdeckError: see `engines.archive.extract.job.run`.
     """
     with Volumes(run.found.volumes) as volumes:
-        directory = load(run, volumes)
+        try:
+            directory = load(run, volumes)
+        except TaskdeckError as error:
+            if error.code != "archive.damaged" or not run.op.keep_broken:
+                raise
+            from engines.archive.extract import sevenzip
+
+            sevenzip.extract(run)  # finds members by their local headers where the directory is lost
+            if not run.broken_count:
+                run.spoiled(run.found.path.name, error)
+            return
         if any(_needs_tool(entry) for entry in directory.entries):
             from engines.archive.extract import sevenzip
 
