@@ -300,7 +300,7 @@ Shots = Annotated[int, Meta(ge=1, le=100)]
 class Thumbnail(Operation, frozen=True, kw_only=True, tag="thumbnail"):
     """Take a picture out of a video."""
 
-    path: Annotated[str, arg("Video file, or audio with a cover.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Video file, audio with a cover, or a folder.", positional=True, accepts=Accepts.SOURCE)]
     timestamp: Annotated[
         str | None,
         arg(

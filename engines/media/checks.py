@@ -97,8 +97,10 @@ def check_info(op: MediaInfo | MStats, policy: PathPolicy, settings: Settings) -
 
 
 def check_thumbnail(op: Thumbnail, policy: PathPolicy, settings: Settings) -> None:
-    """A file, a moment that can be read, one kind of output."""
-    readable_file(op.path)
+    """A file or folder, a moment that can be read, one kind of output."""
+    check_source(op, policy, settings)
+    if op.output is not None and os.path.isdir(op.path) and not os.path.isdir(op.output):
+        raise TaskdeckError("usage", "cannot write the pictures of a folder into one file", "", "give a folder")
     if op.timestamp is not None and op.timestamp.strip().lower() != "auto":
         moment(op.timestamp)
     if op.shots > 1 and (op.sheet or op.sprite or op.timestamp):

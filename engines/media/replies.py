@@ -16,6 +16,8 @@ from engines.reply import Line, Reply
 def thumbnail_reply(op: Thumbnail, result: Json) -> Reply:
     """The guide's answer to `/thumbnail`, with the picture."""
     found = msgspec.convert(result, ThumbnailResult)
+    if found.files:
+        return _folder(found)
     times = found.timestamps
     shown = text.clock(found.timestamp)
     if len(times) > 1:
@@ -34,3 +36,11 @@ def thumbnail_reply(op: Thumbnail, result: Json) -> Reply:
     many = len(found.pictures) > 1
     title = f"{len(found.pictures)} thumbnails extracted successfully!" if many else "Thumbnail extracted successfully!"
     return Reply(title, lines, icon="done", image=from_uri(found.path))
+
+
+def _folder(found: ThumbnailResult) -> Reply:
+    lines = [Line("Folder", found.source, icon="file"), Line("")]
+    lines += [Line(row.error or row.name, icon="failed" if row.error else "done") for row in found.files]
+    return Reply(
+        f"{text.plural(len(found.pictures), 'thumbnail')} extracted!", lines, icon="done", image=from_uri(found.path)
+    )

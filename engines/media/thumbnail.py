@@ -15,7 +15,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.media import pictures, sheet
+from engines.media import batch, pictures, sheet
 from engines.media.facts import Kind, MediaFacts
 from engines.media.pictures import Seek
 from engines.media.place import beside, early_refusal, staged, tools_of
@@ -75,10 +75,28 @@ class ThumbnailResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The WebVTT file of a sprite."""
     width: int = 0
     height: int = 0
+    files: list[batch.FileOutcome] = []
 
 
 def run(op: Thumbnail, job: Job) -> ThumbnailResult:
-    """Make the picture or pictures an operation asks for."""
+    """Make the picture or pictures an operation asks for; of a folder, of each media file in it."""
+    path = Path(op.path)
+    if not path.is_dir():
+        return _of_file(op, job)
+    rows = batch.run(job, path, lambda inner, file: _of_file(msgspec.structs.replace(op, path=str(file)), inner))
+    made = [row.result for row in rows if row.result]
+    return ThumbnailResult(
+        source=display(path),
+        timestamp=0.0,
+        asked=0.0,
+        size=sum(result["size"] for result in made),
+        path=str(made[0]["path"]),
+        pictures=[picture for result in made for picture in result["pictures"]],
+        files=rows,
+    )
+
+
+def _of_file(op: Thumbnail, job: Job) -> ThumbnailResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     require_picture(facts)

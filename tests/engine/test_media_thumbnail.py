@@ -13,6 +13,7 @@ from engines import operations
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
 from engines.media.thumbnail import ThumbnailResult, run
+from engines.media.tools import PYAV, bundled
 from engines.operations import Conflict, PictureFormat, Thumbnail
 from engines.paths import from_uri
 from engines.settings import MediaSettings, Settings
@@ -149,6 +150,27 @@ def test_cancelled_sheet_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
         run(Thumbnail(path=str(tmp_path / "h264_aac.mp4"), sheet="4x4"), job)
     assert [entry.name for entry in tmp_path.iterdir()] == ["h264_aac.mp4"]
     assert job.claimed == set()
+
+
+def test_folder_gives_a_picture_of_each_video_and_a_reason_for_the_rest(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("h264_aac.mp4", "audio.flac", "plain.ts"):
+        shutil.copy(corpus / name, folder)
+    op = Thumbnail(path=str(folder))
+    result = run(op, RecordingJob(tmp_path))
+    assert [Path(picture).name for picture in result.pictures] == ["h264_aac.thumb.jpg", "plain.thumb.jpg"]
+    assert [bool(row.error) for row in result.files] == [True, False, False]
+    assert "2 thumbnails" in operations.reply(op, msgspec.to_builtins(result)).title
+
+
+@pytest.mark.parametrize("name", ["plain.ts", "hdr10.mkv", "raw.h264", "audio_cover.mp3"])
+def test_bundled_ffmpeg_makes_pictures_too(corpus: Path, tmp_path: Path, name: str) -> None:
+    settings = Settings(media=MediaSettings(ffmpeg_path=str(bundled()), ffprobe_path=PYAV))
+    op = Thumbnail(path=str(corpus / name), timestamp="1.99", output=str(tmp_path), format=PictureFormat.WEBP)
+    result = run(op, RecordingJob(tmp_path, settings=settings))
+    with Image.open(result.path) as picture:
+        assert picture.format == "WEBP"
 
 
 def test_sound_without_cover_is_refused(corpus: Path, tmp_path: Path) -> None:
