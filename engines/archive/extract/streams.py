@@ -199,6 +199,8 @@ def _gzip(window: Window) -> Iterator[bytes]:
             raise ValueError(str(error)) from None
         if out:
             yield out
+        if not out and not inflater.eof and len(inflater.unconsumed_tail) == len(block):
+            raise ValueError("no progress")
         block = inflater.unconsumed_tail
         if inflater.eof:
             block = _skip_padding(inflater.unused_data, window)
@@ -225,8 +227,9 @@ def _chain(window: Window, make: Any, mark: bytes) -> Iterator[bytes]:
             yield out
         while not decoder.eof and not decoder.needs_input:
             out = decoder.decompress(b"", BLOCK)
-            if out:
-                yield out
+            if not out:
+                break
+            yield out
         if decoder.eof:
             pending = _skip_padding(decoder.unused_data, window)
             if not pending.startswith(mark):

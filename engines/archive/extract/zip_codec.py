@@ -135,6 +135,8 @@ def _inflate(blocks: Iterator[bytes]) -> Iterator[bytes]:
     for block in blocks:
         while block and not inflater.eof:
             out = inflater.decompress(block, CHUNK)
+            if not out and len(inflater.unconsumed_tail) == len(block):
+                raise ValueError("no progress")
             block = inflater.unconsumed_tail
             if out:
                 yield out
@@ -167,8 +169,9 @@ def _drain(decoder: _Decompressor, blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield out
         while not decoder.eof and not decoder.needs_input:
             out = decoder.decompress(b"", CHUNK)
-            if out:
-                yield out
+            if not out:
+                break
+            yield out
         if decoder.eof:
             return
 
