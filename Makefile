@@ -18,7 +18,7 @@ test: setup-dev lint ## lint, types, import contracts and every test
 	@$(MAKE) --no-print-directory test-pyrogram
 
 test-pyrogram: setup-dev .venv-pyrogram/.installed ## the chat's core tests with pyrogram 2.0.106 in the place of kurigram
-	TASKDECK_TEST_PYROGRAM=2.0.106 PYTHONPATH=.venv-pyrogram $(BIN)/pytest -m pyrogram tests/telegram
+	TASKDECK_TEST_PYROGRAM=2.0.106 PYTHONPATH=.venv-pyrogram $(BIN)/pytest -m pyrogram -n auto --dist worksteal tests/telegram
 
 lint: setup-dev ## style, types and import contracts
 	$(BIN)/ruff check .

@@ -8,7 +8,6 @@ import signal
 import time
 from pathlib import Path
 
-import pyrogram
 import pytest
 
 from engines.model import Actor
@@ -18,13 +17,12 @@ from tests.telegram.test_files_live import until
 from tests.telegram_server import RpcError, TelegramServer
 from tui_app.telegram.service import Phase, Timing
 
-pytestmark = pytest.mark.pyrogram
-
-recovers = pytest.mark.skipif(
-    not hasattr(pyrogram.Client, "recover_gaps"), reason="pyrogram 2.0.106 cannot fetch missed messages"
-)
+core = pytest.mark.pyrogram
+"""The subset that pyrogram 2.0.106 passes too. It cannot fetch missed messages, and stopping it while the network is
+dead leaves a task that reconnects for ever and cannot be cancelled: see docs/telegram.md."""
 
 
+@core
 async def test_a_bad_token_is_told_and_not_tried_again(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     settings = settings_for(root, ann, bot_token="4242:wrong")
@@ -45,6 +43,7 @@ async def test_a_flood_wait_at_login_is_waited_out(telegram: TelegramServer, tmp
         assert telegram.count("auth.ImportBotAuthorization") == 2
 
 
+@core
 async def test_the_session_is_kept_and_private(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     for _ in range(2):
@@ -57,6 +56,7 @@ async def test_the_session_is_kept_and_private(telegram: TelegramServer, tmp_pat
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 
+@core
 async def test_a_key_the_server_forgot_is_replaced_by_a_fresh_login(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -83,6 +83,7 @@ async def test_a_revoked_session_is_replaced_by_a_fresh_login(
         await ann.receives(lambda m: "You:" in m.text)
 
 
+@core
 async def test_it_answers_after_a_lost_connection(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
@@ -106,7 +107,6 @@ async def test_the_watchdog_connects_anew_when_nothing_answers(
         await ann.receives(lambda m: "You:" in m.text, limit=20)
 
 
-@recovers
 async def test_messages_sent_while_it_was_off_are_answered_once(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -121,7 +121,6 @@ async def test_messages_sent_while_it_was_off_are_answered_once(
     assert [path.name for path in root.glob("*.zip")] == ["my movies.zip"]
 
 
-@recovers
 async def test_the_watchdog_notices_that_updates_stopped_coming(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -135,6 +134,7 @@ async def test_the_watchdog_notices_that_updates_stopped_coming(
         await until(lambda: telegram.count("help.GetConfig") > logins)
 
 
+@core
 async def test_an_update_delivered_twice_is_answered_once(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
@@ -207,6 +207,7 @@ async def test_a_refused_edit_is_repeated_after_the_flood_wait(
             await ann.receives(lambda m: m is board and "x.bin" in m.text, limit=20)
 
 
+@core
 async def test_stopping_touches_no_signal_handler_and_leaves_no_task(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -243,6 +244,7 @@ def forbid_deleting(name: str, request: object) -> RpcError | None:
     return RpcError(403, "MESSAGE_DELETE_FORBIDDEN") if name.endswith("DeleteMessages") else None
 
 
+@core
 async def test_passwords_are_deleted_and_never_written_down(
     telegram: TelegramServer, tmp_path: Path, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
