@@ -542,6 +542,8 @@ class OperationSpec:
             only); raises TaskdeckError.
         resumable: Whether a later attempt goes on from a checkpoint: a bool, or a function `(op) -> bool`.
         writes: Whether the disk guard applies.
+        output: The field of the result that holds the path of what was made (a path or a file: URI), "" for
+            operations that make nothing.
         examples: Command lines for help and docs, without the program's name.
         hosted: The work needs a live connection of the daemon: it runs there, by the function registered with
             `TaskService.host`, and `run` is not used.
@@ -554,6 +556,7 @@ class OperationSpec:
     check: str = ""
     resumable: bool | Callable[[Any], bool] = False
     writes: bool = False
+    output: str = ""
     examples: tuple[str, ...] = ()
     hosted: bool = False
 
@@ -566,6 +569,11 @@ class OperationSpec:
     def summary(self) -> str:
         """One line of help."""
         return (self.struct.__doc__ or "").splitlines()[0]
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether starting over may cost hours: worth a word beforehand when it cannot be resumed."""
+        return self.writes and self.kind in (Kind.COMPRESS, Kind.EXTRACT, Kind.TRANSCODE)
 
     def is_resumable(self, op: Operation) -> bool:
         """Whether this very operation goes on from a checkpoint after a crash."""
@@ -592,6 +600,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             check="engines.archive.create.checks:check_zip",
             resumable=_packs_resumable,
             writes=True,
+            output="path",
             examples=(
                 "zip /downloads/movies",
                 "zip /downloads/video.mp4 zip 9",
@@ -607,6 +616,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.archive.create.result:convert_reply",
             check="engines.archive.create.checks:check_convert",
             writes=True,
+            output="path",
             examples=("convert old.zip tar.zst", "convert backup.tar.gz 7z 9"),
         ),
         OperationSpec(
@@ -625,6 +635,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             check="engines.archive.extract.checks:check_unzip",
             resumable=True,
             writes=True,
+            output="location",
             examples=(
                 "unzip /downloads/archive.zip",
                 "unzip archive.zip /tmp/extracted",
@@ -670,6 +681,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.media.replies:thumbnail_reply",
             check="engines.media.checks:check_thumbnail",
             writes=True,
+            output="path",
             examples=("thumbnail video.mp4", "thumbnail movie.mkv 00:00:30", "thumbnail movie.mkv --sheet 4x4"),
         ),
         OperationSpec(
@@ -690,6 +702,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             check="engines.transfer.chat:check_receive",
             resumable=True,
             writes=True,
+            output="output",
             hosted=True,
             examples=("receive 12345678 42 /downloads",),
         ),
@@ -701,6 +714,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             check="engines.media.checks:check_transcode",
             resumable=_transcode_resumable,
             writes=True,
+            output="path",
             examples=(
                 "transcode movie.mkv",
                 "transcode movie.mkv hevc --keep-if-smaller",
@@ -714,6 +728,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.media.remux:reply",
             check="engines.media.checks:check_file",
             writes=True,
+            output="path",
             examples=(
                 "remux movie.mkv mp4",
                 "remux movie.mkv mp4 --plan",
@@ -726,6 +741,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.media.metadata:reply",
             check="engines.media.checks:check_metadata",
             writes=True,
+            output="path",
             examples=(
                 "metadata song.mp3 --title Song --artist Band",
                 "metadata movie.mkv --language a:0=eng",
@@ -766,6 +782,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             reply="engines.media.waveform:reply",
             check="engines.media.checks:check_file",
             writes=True,
+            output="path",
             examples=("waveform song.flac",),
         ),
         OperationSpec(
@@ -774,6 +791,7 @@ OPERATIONS: Final[dict[str, OperationSpec]] = {
             run="engines.media.framehash:run",
             reply="engines.media.framehash:reply",
             check="engines.media.checks:check_file",
+            output="path",
             examples=("framehash movie.mkv",),
         ),
         OperationSpec(
@@ -1049,6 +1067,13 @@ def as_command(op: Operation) -> str:
 def reply(op: Operation, result: Json) -> Reply:
     """The result in the guide's layout."""
     return typing.cast("Reply", load(spec_of(op).reply)(op, result))
+
+
+def output_of(name: str, result: Json) -> str | None:
+    """The path of what a task of this operation made, exact and absolute; None when it made nothing."""
+    key = OPERATIONS[name].output if name in OPERATIONS else ""
+    value = result.get(key) if key else None
+    return from_uri(value) if isinstance(value, str) and value else None
 
 
 @cache

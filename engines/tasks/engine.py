@@ -13,7 +13,7 @@ from engines.errors import ErrorInfo, TaskdeckError
 from engines.job import Stop
 from engines.model import ACTIVE, TERMINAL, Actor, Json, Kind, TaskState, WaitReason
 from engines.names import display
-from engines.operations import OPERATIONS, fields, spec_of
+from engines.operations import OPERATIONS, fields, output_of, spec_of
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.tasks import claims, disk, history
@@ -32,7 +32,6 @@ from engines.tasks.timers import Timers, until_words
 _PASSING: Final = frozenset({"network", "task.timeout"})
 """Errors that may be gone at the next try."""
 _GRACE: Final = 1.5
-_OUTPUT_KEYS: Final = ("output", "archive", "destination", "image", "path")
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +224,6 @@ class Engine:
             await self._failed(record, end.error or TaskdeckError("internal", "cannot finish").info)
 
     async def _complete(self, record: Record, result: Json) -> None:
-        output = next((str(result[key]) for key in _OUTPUT_KEYS if isinstance(result.get(key), str)), "")
         await self._move(
             record,
             Step.COMPLETE,
@@ -233,7 +231,7 @@ class Engine:
             patient=True,
             also=[_no_claims(record)],
             result=result,
-            output=display(output),
+            output=display(output_of(str(record.op["op"]), result) or ""),
             done=record.total if record.total is not None else record.done,
             checkpoint=None,
             reason=WaitReason.NONE,

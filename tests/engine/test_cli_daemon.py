@@ -51,6 +51,18 @@ def test_a_command_starts_the_daemon_and_stop_ends_it(station: Station) -> None:
     assert "no daemon" in station.run("stop").stderr
 
 
+def test_the_output_of_unpacking_is_its_destination_and_looking_warns_of_nothing(station: Station) -> None:
+    (station.root / "a.txt").write_text("a")
+    with station.serving():
+        station.run("zip", "a.txt")
+        made = station.run("unzip", "a.txt.zip", "there", "--json")
+        assert json.loads(made.stdout)["view"]["output"] == str(station.root / "there")
+        looked = station.run("zipinfo", "a.txt.zip", "--json")
+        assert json.loads(looked.stdout)["view"]["output"] == ""
+        assert "starts from the beginning" not in looked.stderr
+        assert "starts from the beginning" in station.run("zip", "a.txt", "7z").stderr
+
+
 def test_socket_state_and_lock_are_private(station: Station) -> None:
     with station.serving():
         path = station.locations.socket()

@@ -188,6 +188,7 @@ SPECS = (
         reply="tests.support.operations:no_reply",
         resumable=True,
         writes=True,
+        output="output",
     ),
     OperationSpec(Act, Kind.INFO, run="tests.support.operations:run_act", reply="tests.support.operations:no_reply"),
 )

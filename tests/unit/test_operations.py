@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 import pytest
@@ -32,6 +33,28 @@ def test_row_is_complete(spec: OperationSpec) -> None:
 def test_functions_of_the_row_exist(spec: OperationSpec) -> None:
     for reference in filter(None, (spec.run if not spec.hosted else "", spec.reply, spec.check)):
         assert callable(operations.load(reference)), reference
+
+
+@pytest.mark.parametrize("spec", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_output_is_declared_by_what_makes_a_file_and_is_a_field_of_its_result(spec: OperationSpec) -> None:
+    if spec.output and not spec.hosted:
+        result = get_type_hints(operations.load(spec.run))["return"]
+        assert spec.output in result.__struct_fields__
+    makes_one_file = {"output", "destination"} & {field.name for field in fields(spec.struct)}
+    assert spec.output or not makes_one_file or spec.name in ("tracks", "split"), "those write several files"
+
+
+def test_only_long_work_is_worth_a_warning_that_it_starts_over() -> None:
+    long = {name for name, spec in OPERATIONS.items() if spec.takes_long}
+    assert long == {"zip", "convert", "unzip", "transcode"}
+
+
+def test_output_is_the_exact_path_and_nothing_where_nothing_was_made() -> None:
+    assert operations.output_of("unzip", {"archive": "a.zip", "location": "/r/a"}) == "/r/a"
+    assert operations.output_of("zip", {"path": "file:///r/%FF.zip"}) == "/r/\udcff.zip"
+    assert operations.output_of("zip", {"path": "", "written": False}) is None
+    assert operations.output_of("zipinfo", {"archive": "/r/a.zip"}) is None
+    assert operations.output_of("gone", {"path": "/r/a"}) is None, "an operation of another version"
 
 
 def test_unknown_operation_and_bad_parameters_are_told_by_name() -> None:

@@ -30,7 +30,7 @@ def made(served: Site, path: str, *, state: TaskState = TaskState.COMPLETED) -> 
     tasks = served.deck.tasks
     assert isinstance(tasks, FakeTasks)
     view = tasks.put(make_view("done", state=state))
-    tasks.details["done"] = TaskDetail(view, {}, "", result={"output": path})
+    tasks.details["done"] = TaskDetail(view, {}, "", result={"path": path})
 
 
 async def test_a_result_is_saved_whole_and_in_parts(served: Site, tmp_path: Path) -> None:

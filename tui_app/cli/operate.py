@@ -97,7 +97,7 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
         else:
             out(view.id)
         return Exit.OK
-    if not view.resumable:
+    if not view.resumable and OPERATIONS[name].takes_long:
         err(f"taskdeck: task {view.id} starts from the beginning after a crash or reboot")
     try:
         view = wait_for(client, view)

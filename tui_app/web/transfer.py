@@ -17,16 +17,16 @@ from aiohttp.abc import AbstractStreamWriter
 
 from engines import files
 from engines.errors import TaskdeckError
-from engines.model import Json, Kind, TaskState
+from engines.model import Kind, TaskState
 from engines.names import display, safe_component
-from engines.paths import from_uri, to_uri, unreadable
+from engines.operations import output_of
+from engines.paths import to_uri, unreadable
 from tui_app.web.bodies import text
 from tui_app.web.context import DECK, Deck
 from tui_app.web.problem import json_response
 
 STALL_SECONDS: Final = 30.0
 """An upload that sends nothing for so long has ended."""
-_OUTPUT_KEYS: Final = ("output", "archive", "destination", "image", "path")
 _SHOWN: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """What a browser may show; everything else is only saved (a web page made by a job would run in our name)."""
 
@@ -45,7 +45,10 @@ async def output(request: web.Request) -> web.StreamResponse:
     detail = await deck.tasks.detail(request.match_info["id"], log_lines=0)
     if detail.view.state is not TaskState.COMPLETED or detail.result is None:
         raise TaskdeckError("task.state", f"cannot give the output of {detail.view.id}", f"it is {detail.view.state}")
-    path = deck.policy.source(_output_path(detail.result, detail.view.id))
+    made = output_of(detail.view.op, detail.result)
+    if made is None or not os.path.isabs(made):
+        raise TaskdeckError("path.missing", f"cannot give the output of {detail.view.id}", "it made no file")
+    path = deck.policy.source(made)
     descriptor = await asyncio.to_thread(_open, deck, path)
     shown = _SHOWN.get(path.suffix.casefold())
     response = _Opened(deck, descriptor)
@@ -72,14 +75,6 @@ class _Opened(web.FileResponse):
         if self.status == 200 and request.method == "GET":
             await self._deck.count(Kind.DOWNLOAD)
         return writer
-
-
-def _output_path(result: Json, task_id: str) -> str:
-    for key in _OUTPUT_KEYS:
-        value = result.get(key)
-        if isinstance(value, str) and os.path.isabs(found := from_uri(value)):
-            return found
-    raise TaskdeckError("path.missing", f"cannot give the output of {task_id}", "it made no file")
 
 
 def _open(deck: Deck, path: Path) -> int:
