@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 EXTRAS := telegram,bundled,fast
+# Quiet twice: errors are shown, but not warnings about other people's packaging.
+PIP    := $(BIN)/pip install --quiet --quiet
 
 .PHONY: help run test test-pyrogram lint types bench setup setup-dev system clean
 
@@ -26,8 +28,8 @@ lint: setup-dev ## style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup-dev ## measure against peers, write docs/benchmarks.md figures to the terminal
-	$(BIN)/python -m benchmarks
+bench: setup-dev ## measure everything (or NAMES="engine tui") and print the tables of docs/benchmarks.md
+	$(BIN)/python -m benchmarks $(NAMES)
 
 setup: $(VENV)/.installed ## make the virtual environment with every face
 
@@ -39,17 +41,19 @@ system: ## install the Debian packages that help (needs root or sudo)
 $(VENV)/.installed: pyproject.toml scripts/system-packages
 	@sh scripts/system-packages run
 	@$(PYTHON) scripts/make_venv.py $(VENV)
-	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	@echo "Installing Taskdeck and its packages into $(VENV) (a minute or two)"
+	@$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@sh scripts/system-packages test
-	$(BIN)/pip install --quiet --editable '.[$(EXTRAS),dev]'
+	@echo "Installing what the tests need into $(VENV)"
+	@$(PIP) --editable '.[$(EXTRAS),dev]'
 	@touch $@
 
 .venv-pyrogram/.installed: Makefile
 	@rm -rf .venv-pyrogram
-	$(BIN)/pip install --quiet --no-deps --target .venv-pyrogram pyrogram==2.0.106 pysocks==1.7.1
+	@$(PIP) --no-deps --target .venv-pyrogram pyrogram==2.0.106 pysocks==1.7.1
 	@touch $@
 
 clean: ## remove the virtual environment and caches
