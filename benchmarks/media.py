@@ -64,7 +64,13 @@ def hour(folder: Path, size: str, codec: str, seconds: int) -> Path:
     """A long video: twenty seconds of noise-like picture, looped without encoding."""
     short, long = folder / f"short-{codec}.mkv", folder / f"long-{codec}.mkv"
     options = ["-c:v", codec, "-preset", "ultrafast" if codec == "libx265" else "medium"]
-    options += ["-pix_fmt", "yuv420p10le", "-x265-params", "log-level=none"] if codec == "libx265" else ["-b:v", "4M"]
+    # A key frame every ten seconds, x264's default: the generated picture has a scene cut each second.
+    options += ["-g", "240"]
+    options += (
+        ["-pix_fmt", "yuv420p10le", "-x265-params", "log-level=none"]
+        if codec == "libx265"
+        else ["-b:v", "4M", "-sc_threshold", "0"]
+    )
     length = 5 if codec == "libx265" else 20
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=s={size}:r=24:d={length},noise=alls=12:allf=t", *options, short)
     ffmpeg("-stream_loop", str(seconds // length - 1), "-i", short, "-c", "copy", long)
@@ -199,7 +205,7 @@ def _killed(folder: Path, film: Path, wanted: int = 20) -> tuple[int, int]:
         command = [sys.executable, "-m", "tests.support.transcode_child", str(folder), str(film), str(kept)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0)
         try:
-            said, _ = child.communicate(timeout=chance.uniform(0.6, 2.2) if kills < wanted else 600)
+            said, _ = child.communicate(timeout=chance.uniform(0.6, 1.4) if kills < wanted else 600)
             break
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
