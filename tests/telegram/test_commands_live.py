@@ -88,6 +88,22 @@ async def test_media_commands_send_reports_and_a_real_photo(
     assert "📁 Source: clip.mp4" in photo.text
 
 
+async def test_a_video_answered_with_transcode_comes_back_smaller(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        sent = ann.upload("clip.mp4", clip.read_bytes(), mime="video/mp4")
+        ann.say("/thumbnail 00:00:02", reply_to=sent)
+        await ann.receives(lambda m: m.media is not None and m.media.kind == "photo", limit=30)
+        ann.say("/transcode h264 --crf 40 --speed fastest", reply_to=sent)
+        made = await ann.receives(lambda m: m.media is not None and m.media.kind == "document", limit=60)
+    assert made.media is not None
+    (tmp_path / "made").write_bytes(made.media.data)
+    probe = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(tmp_path / "made")]
+    assert float(subprocess.run(probe, capture_output=True, text=True, check=True, timeout=30).stdout) > 2.5
+
+
 async def test_an_operation_that_joins_the_table_is_a_command_at_once(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:

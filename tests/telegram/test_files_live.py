@@ -94,7 +94,7 @@ async def test_pack_and_send_is_one_command(telegram: TelegramServer, tmp_path: 
         with zipfile.ZipFile(io.BytesIO(message.media.data)) as archive:
             assert archive.testzip() is None
         ann.say("/zip my movies --send-to 999999")
-        await ann.receives(lambda m: "cannot send to chat 999999" in m.text)
+        await ann.receives(lambda m: "cannot use chat 999999" in m.text)
 
 
 async def test_a_flooded_part_costs_only_itself(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
@@ -302,3 +302,18 @@ async def test_what_cannot_be_sent_is_refused_before_a_task_is_made(
         await ann.receives(lambda m: "cannot" in m.text and "leak" in m.text)
         assert telegram.count("messages.SendMedia") == 0
         assert not any((await bot.tasks.stats()).counts.values())
+
+
+async def test_nobody_can_take_files_out_of_somebody_elses_chat(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann, ben = telegram.person("Ann"), telegram.person("Ben")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann, ben, default_role="control")):
+        private = ann.upload("diary.txt", b"dear diary")
+        await ann.receives(lambda m: m.reply_to == private.id)
+        ben.say(f"/receive {ann.id} {private.id}")
+        await ben.receives(lambda m: f"cannot use chat {ann.id}" in m.text)
+        ben.say(f"/send 'my movies/a.txt' {ann.id}")
+        await ben.receives(lambda m: f"cannot use chat {ann.id}" in m.text and m.reply_to is not None)
+        assert not (root / "Telegram").exists()
+        assert not any(m.media for m in ann.from_bot())

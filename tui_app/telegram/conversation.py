@@ -234,7 +234,7 @@ class Conversation:
 
     async def _start(self, member: Member, op: Operation, *, key: str) -> TaskView:
         bare, secrets = operations.split_secrets(op)
-        if isinstance(op, operations.Send) and op.chat is not None:
+        if isinstance(op, operations.Send | operations.Receive) and op.chat is not None:
             self._require_chat(member, op.chat)
         return await self._context.tasks.submit(
             operations.to_json(bare) | secrets, actor=member.actor, options=SubmitOptions(key=key)
@@ -257,7 +257,7 @@ class Conversation:
 
     def _require_chat(self, member: Member, chat: int) -> None:
         if not self._context.access.may_receive(member, chat):
-            raise TaskdeckError("access.denied", f"cannot send to chat {chat}", "it is not allowed")
+            raise TaskdeckError("access.denied", f"cannot use chat {chat}", "it is not allowed")
 
     def _acknowledge(self, chat: int, message: int | None, view: TaskView) -> None:
         """Show the new task: as the status message, or soon when it may be done before anybody looks."""

@@ -56,9 +56,10 @@ class Endings:
         if member is not None:
             completed = view.state is TaskState.COMPLETED
             detail = await self._context.tasks.detail(view.id, log_lines=0) if completed else None
+            shown = False
             if not (completed and origin.silent_success) and self._is_told(member, view):
-                await self._tell(view, detail, origin)
-            if detail is not None:
+                shown = await self._tell(view, detail, origin)
+            if detail is not None and not shown:
                 await self._carry_on(view, detail, origin, member)
             await self._tell_others(view, but=member)
         ledger.forget(view.id)
@@ -81,28 +82,30 @@ class Endings:
 
     # telling -------------------------------------------------------------------------------------------------
 
-    async def _tell(self, view: TaskView, detail: TaskDetail | None, origin: Origin) -> None:
+    async def _tell(self, view: TaskView, detail: TaskDetail | None, origin: Origin) -> bool:
+        """Send how it ended; True when that was the result itself, a picture."""
         silent = self._context.quiet(origin.user)
         editor = self._context.editor(origin.chat)
         if view.state is not TaskState.COMPLETED or detail is None:
             post = Post(cards.failure(view), reply_to=origin.message, silent=silent)
             post.buttons = cards.retry(view)
             await editor.announce(post).sent
-            return
+            return False
         reply = reply_of(detail)
         if reply is not None and reply.image and await self._show(reply, origin, silent):
-            return
+            return True
         plain = reply.render(emoji=True) if reply is not None else f"✅ {view.op}: {view.title}\n{detail.reply}"
         pages = cards.pages(plain.rstrip())
         if len(pages) > PAGES_AT_MOST:
             await self._as_file(view, "\n".join(pages), origin, silent)
-            return
+            return False
         for number, page in enumerate(pages):
             post = Post(cards.titled(page) if number == 0 else cards.escape_lines(page), silent=silent)
             post.reply_to = origin.message if number == 0 else None
             # The answer to a question is no ending among others: it does not wait for its turn.
             sent = editor.say(post) if view.kind is Kind.INFO else editor.announce(post)
             await sent.sent
+        return False
 
     async def _show(self, reply: Reply, origin: Origin, silent: bool) -> bool:
         """Send the picture of a reply as a photo with the reply under it; False when that cannot be."""
