@@ -65,7 +65,11 @@ def arg(
     return Meta(
         description=text,
         extra={"positional": positional, "accepts": accepts, "advanced": advanced},
-        extra_json_schema={"x-accepts": accepts.value, **({"writeOnly": True} if accepts is Accepts.SECRET else {})},
+        extra_json_schema={
+            "x-accepts": accepts.value,
+            **({"writeOnly": True} if accepts is Accepts.SECRET else {}),
+            **({"minLength": 1} if accepts in _PATHS else {}),
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ VERSION_HEADER: Final = "Taskdeck-Version"
 FACE_HEADER: Final = "Taskdeck-Face"
 
 
+@functools.cache
 def program_version() -> str:
-    """The installed version of Taskdeck."""
+    """The installed version of Taskdeck; looked up once (it costs 300 microseconds)."""
     try:
         return version("taskdeck")
     except PackageNotFoundError:
@@ -78,7 +80,7 @@ class CreateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     operation: Json
     options: SubmitOptions = SubmitOptions()
-    base: Annotated[str, Meta(max_length=4096)] | None = None
+    base: Annotated[str, Meta(max_length=4096, pattern="^(/|file:///)")] | None = None
     """Directory that relative paths start from; without it they are refused over TCP."""
 
 
@@ -93,6 +95,12 @@ class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: float | None = None
     """With `pause`: resume at this time."""
     reason: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class NamedControlRequest(ControlRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Act on the task named in the body: the guide's second form."""
+
+    task_id: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

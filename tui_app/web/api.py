@@ -94,8 +94,8 @@ async def create(request: web.Request) -> web.Response:
             raise TaskdeckError("value", "cannot use the Idempotency-Key", f"it must have 1 to {_KEY_LIMIT} characters")
         options = msgspec.structs.replace(options, key=key)
     base = None if body.base is None else from_uri(body.base)
-    if base is not None and not os.path.isabs(base):
-        raise TaskdeckError("value", "cannot use the base folder", "it must be an absolute path")
+    if base is not None and not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
+        raise TaskdeckError("path.missing", "cannot use the base folder", "it is not the absolute path of a folder")
     view = await request.app[DECK].tasks.submit(
         body.operation, actor=caller(request).actor, options=options, base=base or "/"
     )
@@ -177,10 +177,13 @@ async def control(request: web.Request) -> web.Response:
 
 async def guide_control(request: web.Request) -> web.Response:
     """POST /api/tasks/{id}/control and POST /api/control, answered in the guide's form."""
-    body = await read_body(request, wire.ControlRequest)
-    task_id = request.match_info.get("id") or body.task_id
-    if not task_id:
-        raise TaskdeckError("value", "cannot control a task", "task_id is missing")
+    body: wire.ControlRequest
+    if "id" in request.match_info:
+        body = await read_body(request, wire.ControlRequest)
+        task_id = _id(request)
+    else:
+        body = named = await read_body(request, wire.NamedControlRequest)
+        task_id = named.task_id
     found = await _control(request, task_id, body)
     answer = {
         "success": True,
@@ -213,18 +216,18 @@ async def remove(request: web.Request) -> web.Response:
 
 
 async def bulk(request: web.Request) -> web.Response:
-    """POST /api/v1/tasks/bulk: 200 with one outcome a task, failures among them."""
+    """POST /api/v1/tasks/bulk: 200 with one outcome a task, failures among them; ids and filter narrow each other."""
     tasks = request.app[DECK].tasks
     body = await read_body(request, wire.BulkRequest)
-    if bool(body.ids) == (body.filter is not None):
-        raise TaskdeckError("value", "cannot act on tasks", "give either ids or a filter")
     ids = list(body.ids)
     if body.filter is not None:
+        matching: list[str] = []
         while True:
-            page = await tasks.query(Query(filter=body.filter, offset=len(ids), limit=MAX_LIMIT))
-            ids += [item.id for item in page.items]
-            if not page.items or len(ids) >= page.total:
+            page = await tasks.query(Query(filter=body.filter, offset=len(matching), limit=MAX_LIMIT))
+            matching += [item.id for item in page.items]
+            if not page.items or len(matching) >= page.total:
                 break
+        ids = [item for item in matching if item in set(ids)] if ids else matching
     outcomes = await tasks.control(ids, body.action, actor=caller(request).actor, until=body.until)
     return json_response(wire.BulkResponse(outcomes))
 
@@ -324,6 +327,8 @@ _WINDOW: Final = (
 )
 _AFTER: Final = Parameter("after", {"type": "integer", "minimum": 0, "maximum": 2**53}, "What was already seen.")
 _EVENT_LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Events at most.")
+
+_ONE_TASK: Final = "/api/v1/tasks/{id:(?!bulk$)[^/]+}"
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/", pages.root, "Leads to the dashboard.", "text/html", status=303),
@@ -435,7 +440,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         guide_control,
         "The same with task_id in the body.",
         dict[str, Any],
-        wire.ControlRequest,
+        wire.NamedControlRequest,
         errors=(404, 409),
     ),
     Route("GET", "/api/stats", guide_stats, "Statistics in the guide's form.", dict[str, Any]),
@@ -462,14 +467,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/api/v1/tasks/bulk", bulk, "Act on many tasks.", wire.BulkResponse, wire.BulkRequest),
     Route(
         "GET",
-        "/api/v1/tasks/{id}",
+        _ONE_TASK,
         detail,
         "Everything about a task.",
         TaskDetail,
         errors=(404, 409),
         parameters=(Parameter("log_lines", {"type": "integer", "minimum": 0, "maximum": 10_000}, "Last log lines."),),
     ),
-    Route("DELETE", "/api/v1/tasks/{id}", remove, "Remove an ended task.", None, status=204, errors=(404, 409)),
+    Route("DELETE", _ONE_TASK, remove, "Remove an ended task.", None, status=204, errors=(404, 409)),
     Route("GET", "/api/v1/tasks/{id}/view", view, "A task as lists show it.", TaskView, errors=(404, 409)),
     Route(
         "GET",
@@ -547,7 +552,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/api/v1/history",
         history,
         "Ended tasks as a file.",
-        "application/octet-stream",
+        "application/json, text/csv",
         parameters=(
             Parameter("format", {"type": "string", "enum": ["json", "csv"]}, "json (default) or csv."),
             Parameter("filter", {"type": "string", "maxLength": 1000}, "Beside `status:ended`."),
@@ -574,7 +579,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope="control",
         parameters=(
             Parameter("path", {"type": "string", "maxLength": 4096}, "The folder; empty lists the roots."),
-            Parameter("base", {"type": "string", "maxLength": 4096}, "Folder that a relative path starts from."),
+            Parameter("base", {"type": "string", "maxLength": 1024}, "Folder that a relative path starts from."),
             Parameter("prefix", {"type": "string", "maxLength": 255}, "Only names that start so."),
         ),
     ),

@@ -30,11 +30,29 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
     async with asyncio.timeout(BODY_SECONDS):
         raw = await request.read()
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return _decoded(raw, kind)
     except msgspec.ValidationError as error:
         raise TaskdeckError("value", "cannot use the request", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TaskdeckError("usage", "cannot read the request", str(error)) from None
+
+
+def _decoded(raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+    # To JSON Schema 5.0 is an integer; some languages write all their numbers so.
+    return msgspec.convert(_whole(msgspec.json.decode(raw)), kind)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def integer(request: web.Request, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:

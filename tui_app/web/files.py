@@ -23,7 +23,7 @@ async def files(request: web.Request) -> web.Response:
     """GET /api/v1/files."""
     policy = request.app[DECK].policy
     path = from_uri(text(request, "path", limit=4096))
-    base = from_uri(text(request, "base", limit=4096)) or "/"
+    base = from_uri(text(request, "base", limit=1024)) or "/"
     page = await asyncio.to_thread(listing, policy, path, base, text(request, "prefix", limit=255))
     return json_response(page)
 
@@ -38,7 +38,10 @@ def listing(policy: PathPolicy, path: str, base: str, prefix: str = "") -> wire.
     if not path:
         entries = [wire.FileEntry(display(root), True, uri=_uri(root)) for root in policy.roots]
         return wire.FilesPage("", entries, roots=roots)
-    folder = policy.target(path, base=base)
+    try:
+        folder = policy.target(path, base=base)
+    except OSError:  # a name longer than the file system takes
+        raise TaskdeckError("path.missing", f"cannot find '{display(path, limit=200)}'", "no name is so long") from None
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

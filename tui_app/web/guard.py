@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -18,7 +19,6 @@ from engines.settings import WebSettings
 from tui_app import wire
 from tui_app.web.access import AccessBook, Credential, Scope, Session
 from tui_app.web.context import CALLER, DECK, Caller, Deck, face, user_name
-from tui_app.web.limits import RateLimitError
 from tui_app.web.peer import PEER, Peer, peer_of
 from tui_app.web.problem import from_exception
 
@@ -150,39 +150,44 @@ def _from_afar(request: web.Request, deck: Deck, peer: Peer) -> Caller:
 
 
 def _bearer(request: web.Request, deck: Deck, peer: Peer) -> Credential | None:
-    """The token in the Authorization header. One that is wrong is an error, and counts as a failed attempt."""
+    """The token in the Authorization header. One that is wrong is an error."""
     scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.casefold() != "bearer":
         return None
     token = deck.access.token(given.strip())
     if token is not None:
         return token
-    wait = deck.attempts.wait(peer.group)
-    if wait:
-        raise RateLimitError("cannot use this token", wait)
-    deck.attempts.failed(peer.group)
+    # Not counted as an attempt to sign in: 256 random bits are not guessed, and a script with an old token must
+    # not lock its owner out.
     deck.audit.refused("token_refused", address=peer.address, detail=f"{request.method} {request.path}")
     raise TaskdeckError("access.login", "cannot use this token", "it is unknown or was revoked")
 
 
 def _check_host(peer: Peer, settings: WebSettings) -> None:
     """Names other than ours are DNS rebinding; literal addresses cannot be rebound."""
-    host = peer.host
+    if not _is_known(peer.host, settings.allowed_hosts, settings.trusted_origins):
+        host = peer.host
+        raise TaskdeckError(
+            "access.host",
+            f"cannot answer for host '{display(host[: host.rfind(':')] if ':' in host else host, limit=100)}'",
+            "it is not an allowed name",
+            "add it to web.allowed_hosts",
+        )
+
+
+@lru_cache(maxsize=64)
+def _is_known(host: str, allowed: tuple[str, ...], origins: tuple[str, ...]) -> bool:
     name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
     name = name.casefold().removesuffix(".")
-    known = {item.casefold() for item in settings.allowed_hosts}
-    known |= {origin.partition("://")[2].rsplit(":", 1)[0].casefold() for origin in settings.trusted_origins}
+    known = {item.casefold() for item in allowed}
+    known |= {origin.partition("://")[2].rsplit(":", 1)[0].casefold() for origin in origins}
     if name == "localhost" or name in known:
-        return
+        return True
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        raise TaskdeckError(
-            "access.host",
-            f"cannot answer for host '{display(name, limit=100)}'",
-            "it is not an allowed name",
-            "add it to web.allowed_hosts",
-        ) from None
+        return False
+    return True
 
 
 def _check_origin(request: web.Request, peer: Peer, settings: WebSettings) -> None:

@@ -21,8 +21,9 @@ from engines.errors import TaskdeckError
 from engines.query import Query
 from engines.tasks.api import Watch, Watcher
 from tui_app import wire
-from tui_app.web.context import DECK, Deck
+from tui_app.web.context import DECK, Deck, caller
 from tui_app.web.guide import BUSY, GuideFeed
+from tui_app.web.hub import Hub, Line
 
 _LOG = logging.getLogger(__name__)
 MAX_WATCHES: Final = 8
@@ -33,6 +34,7 @@ _POLL: Final = 0.02
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(wire.ClientMessage)
 
+HUB: Final = web.AppKey("hub", Hub)
 FEED: Final = web.AppKey("guide_feed", GuideFeed)
 
 
@@ -63,7 +65,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     deck.connections += 1
     try:
         if socket.ws_protocol == wire.SUBPROTOCOL:
-            await _Connection(deck, socket, transport).serve()
+            hub = None if caller(request).local else request.app[HUB]
+            await _Connection(deck, hub, socket, transport).serve()
         else:
             await request.app[FEED].serve(socket, transport)
     except (ConnectionError, TimeoutError):
@@ -91,10 +94,18 @@ async def close_all(app: web.Application) -> None:
 
 
 class _Connection:
-    """One `taskdeck.v1` client: its watches, each pumped by a task, all sending through one gate."""
+    """One `taskdeck.v1` client: its watches.
 
-    def __init__(self, deck: Deck, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    Over the Unix socket each watch is pumped by a task of its own (a terminal moves its window with every key, and
+    then gets only the rows it lacks); browsers share theirs through the hub.
+    """
+
+    def __init__(
+        self, deck: Deck, hub: Hub | None, socket: web.WebSocketResponse, transport: asyncio.Transport
+    ) -> None:
         self._deck = deck
+        self._hub = hub
+        self._lines: dict[int, Line] = {}
         self._socket = socket
         self._transport = transport
         self._gate = asyncio.Lock()
@@ -110,6 +121,8 @@ class _Connection:
                 if message.type is WSMsgType.TEXT:
                     await self._handle(message.data)
         finally:
+            for line in list(self._lines.values()):
+                await line.close()
             for watcher, pump in self._watches.values():
                 pump.cancel()
                 await watcher.close()
@@ -135,6 +148,9 @@ class _Connection:
                     await self._send(wire.WatchFailed(number, error.info))
 
     async def _open(self, number: int, watch: Watch, fresh: bool) -> None:
+        if self._hub is not None:
+            await self._join(self._hub, number, watch)
+            return
         if number in self._watches and not fresh:
             await self._watches[number][0].change(watch)
             return
@@ -144,7 +160,20 @@ class _Connection:
         watcher = await self._deck.tasks.watch(watch)
         self._watches[number] = (watcher, asyncio.create_task(self._pump(number, watcher), name=f"watch-{number}"))
 
+    async def _join(self, hub: Hub, number: int, watch: Watch) -> None:
+        if number in self._lines:
+            await self._lines[number].change(watch)
+        elif len(self._lines) >= MAX_WATCHES:
+            raise TaskdeckError("value", "cannot watch more", f"a connection may hold {MAX_WATCHES} watches")
+        else:
+            self._lines[number] = await hub.join(watch, number, self._send_frame, self._transport)
+
+    async def _send_frame(self, frame: bytes) -> None:
+        await self._socket.send_frame(frame, WSMsgType.TEXT)
+
     async def _close(self, number: int) -> None:
+        if number in self._lines:
+            await self._lines.pop(number).close()
         if number in self._watches:
             watcher, pump = self._watches.pop(number)
             pump.cancel()

@@ -37,7 +37,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         }
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        path = re.sub(r"\{(\w+):[^}]+\}", r"{\1}", route.path)
+        if route.status == 101:
+            continue  # OpenAPI has no words for WebSocket; docs/api.md tells its messages
+        path = plain(route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_type)
     return {
         "openapi": "3.1.0",
@@ -67,9 +69,9 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     if _is_type(route.answer):
         answer["content"] = {"application/json": {"schema": by_type[_key(route.answer)]}}
     elif route.answer and route.status == 200:
-        answer["content"] = {route.answer: {"schema": {"type": "string"}}}
+        answer["content"] = {kind: {} for kind in route.answer.split(", ")}
     found: dict[str, Any] = {
-        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
+        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', plain(route.path).lower()).strip('_')}",
         "summary": route.summary,
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": {
@@ -81,10 +83,18 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
         content = (
             {"application/json": {"schema": by_type[_key(route.body)]}} if _is_type(route.body) else {route.body: {}}
         )
-        found["requestBody"] = {"required": True, "content": content}
-    if re.sub(r":[^}]+", "", route.path) in PUBLIC:
+        found["requestBody"] = {"required": _is_type(route.body), "content": content}
+    if plain(route.path) in PUBLIC:
         found["security"] = []
+    if plain(route.path) == "/dashboard":
+        found["security"] = []
+        found["responses"]["303"] = {"description": "To the login page."}
     return found
+
+
+def plain(path: str) -> str:
+    """A route's path without the patterns of its parameters."""
+    return re.sub(r"\{(\w+):[^}]+\}", r"{\1}", path)
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

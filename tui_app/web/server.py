@@ -23,13 +23,16 @@ from tui_app.web.api import ROUTES
 from tui_app.web.context import DECK, Deck
 from tui_app.web.guard import PUBLIC, RULES, Rule, add_headers, guard
 from tui_app.web.guide import GuideFeed
+from tui_app.web.hub import Hub
 from tui_app.web.limits import StuckWatch
-from tui_app.web.live import FEED, SOCKETS, Sockets, close_all
+from tui_app.web.live import FEED, HUB, SOCKETS, Sockets, close_all
 
 _LOG = logging.getLogger(__name__)
 MAX_BODY: Final = 1 << 20
 _BACKLOG: Final = 32
 """Small: the connection limit may be passed by one accept batch."""
+_LONGEST_LINE: Final = 1 << 16
+"""Bytes of a request line: a path of 4,096 characters, percent-encoded."""
 _PATIENCE: Final = 3
 """A request that is answered may stall this many times as long as a live connection: phones change networks."""
 
@@ -39,6 +42,7 @@ def application(deck: Deck) -> web.Application:
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
     app[DECK] = deck
     app[FEED] = GuideFeed(deck)
+    app[HUB] = Hub(deck.tasks, deck.stuck_after)
     app[SOCKETS] = Sockets()
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(close_all)
@@ -57,6 +61,7 @@ def application(deck: Deck) -> web.Application:
 async def _feed(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[FEED].close()
+    await app[HUB].close()
 
 
 class Server:
@@ -69,6 +74,7 @@ class Server:
             access_log=None,
             handle_signals=False,
             keepalive_timeout=deck.idle_after,
+            max_line_size=_LONGEST_LINE,
             shutdown_timeout=0.5,
         )
         self._tcp: asyncio.Server | None = None

@@ -94,7 +94,10 @@ def _open(deck: Deck, path: Path) -> int:
 async def upload(request: web.Request) -> web.Response:
     """POST /api/v1/uploads?name=: the body is the file; it appears whole or not at all, and replaces nothing."""
     deck = request.app[DECK]
-    name = safe_component(text(request, "name", limit=1000))
+    given = text(request, "name", "file", limit=1000)
+    if not given:
+        raise TaskdeckError("value", "cannot take the file", "its name is empty")
+    name = safe_component(given)
     expected = request.content_length or 0
     limit = deck.settings.web.max_upload
     if limit and expected > limit:
