@@ -73,6 +73,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "task.timeout": CodeInfo(Exit.FAILED, 504, "The task made no progress in the time allowed."),
     "task.dependency": CodeInfo(Exit.FAILED, 409, "A task this one waits for did not succeed."),
     "task.key_reused": CodeInfo(Exit.CONFLICT, 422, "The idempotency key was used for another request."),
+    "face.off": CodeInfo(Exit.CONFLICT, 409, "The face this needs is switched off."),
     "daemon.absent": CodeInfo(Exit.NO_DAEMON, 503, "No daemon answers on the socket."),
     "daemon.running": CodeInfo(Exit.CONFLICT, 409, "Another daemon owns this state directory."),
     "daemon.version": CodeInfo(Exit.CONFLICT, 409, "Client and daemon are of different versions."),

@@ -6,9 +6,10 @@ Times are seconds since the epoch (UTC) as floats; sizes are bytes; speeds are u
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from engines.errors import ErrorInfo
 
@@ -240,14 +241,14 @@ def guide_status(view: TaskView) -> str:
 class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a task should be queued, beside what it does."""
 
-    priority: int = 0
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
     after: tuple[str, ...] = ()
     """Ids of tasks that must have completed first."""
-    not_before: float | None = None
-    key: str | None = None
+    not_before: Annotated[float, Meta(ge=0, lt=1e11)] | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     """Idempotency key: the same key gives the same task."""
     paused: bool = False
-    max_attempts: int | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -111,7 +111,9 @@ class LocalWatcher:
             views, total = await self._window(self._watch.query, self._filter)
             ids = [view.id for view in views]
             rows = [view for view in views if self._is_new(view)]
-            self._known = {view.id: view for view in views}
+            # Rows that are not sent keep what the reader has, so that their progress still goes out as ticks.
+            fresh = {view.id for view in rows}
+            self._known = {view.id: view if view.id in fresh else self._known[view.id] for view in views}
             if ids == self._ids:
                 ids = None
             else:

@@ -97,7 +97,7 @@ def check_enabled(_: Operation, __: PathPolicy, settings: Settings) -> None:
     """Refuse while the bot is off: nobody would ever do the work."""
     if not settings.telegram.enabled:
         raise TaskdeckError(
-            "unsupported", "cannot use Telegram", "the bot is off", "set telegram.bot_token and allowed_users"
+            "face.off", "cannot use Telegram", "the bot is off", "set telegram.bot_token and allowed_users"
         )
 
 

@@ -14,8 +14,11 @@ from engines.model import Action, Kind, SubmitOptions, TaskState, TaskView
 from engines.query import Query, Sort, parse_filter, sort_key
 from engines.tasks import rows
 from engines.tasks.api import Update, Watch
+from engines.tasks.board import Board
 from engines.tasks.ids import ALPHABET
 from engines.tasks.record import Record
+from engines.tasks.watcher import LocalWatcher
+from tests.support.fake_tasks import make_view
 from tests.support.workbench import Deck, running
 
 
@@ -190,3 +193,28 @@ async def test_store_and_memory_agree_on_filters_and_orders(tmp_path: Path) -> N
             if sort is Sort.STATE:
                 keys = keys[: sum(1 for view in page.items if not view.terminal)]
             assert keys == sorted(keys), sort
+
+
+async def test_a_change_elsewhere_swallows_no_progress() -> None:
+    board = Board(1)
+    for number in range(3):
+        view = make_view(f"t{number}")
+        board.add(
+            Record(id=view.id, op={}, op_name="zip", kind=view.kind, title="x", state=TaskState.RUNNING, created=0.0,
+                   owner="", face="", priority=0, position=number, max_attempts=1, resumable=True, writes=True,
+                   total=100)
+        )  # fmt: skip
+
+    async def window(query: Query, wanted: object) -> tuple[list[TaskView], int]:
+        return [record.view(time.monotonic()) for record in board.records.values()], 3
+
+    watcher = LocalWatcher(Watch(hz=10, stats=False), board, window, lambda: None, lambda: None)  # type: ignore[arg-type,return-value]
+    updates = aiter(watcher)
+    await anext(updates)
+    board.records["t0"].done = 50
+    board.report(board.records["t0"])
+    board.touch(board.records["t1"])
+    update = await asyncio.wait_for(anext(updates), 5)
+    assert [row.id for row in update.rows] == ["t1"]
+    assert [(tick.id, tick.done) for tick in update.ticks] == [("t0", 50)]
+    await watcher.close()

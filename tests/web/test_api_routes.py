@@ -256,7 +256,7 @@ async def test_operations_and_openapi_describe_every_operation_and_route(station
     level = next(field for field in table["zip"]["fields"] if field["name"] == "level")
     assert (level["minimum"], level["maximum"], level["positional"]) == (0, 9, True)
     assert document["openapi"].startswith("3.1")
-    assert {"/api/tasks", "/api/v1/tasks", "/ws/dashboard", "/metrics"} <= document["paths"].keys()
+    assert {"/api/tasks", "/api/v1/tasks", "/metrics"} <= document["paths"].keys()
     text = json.dumps(document)
     for name in re.findall(r'"#/components/schemas/(\w+)"', text):
         assert name in document["components"]["schemas"], name
