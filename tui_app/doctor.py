@@ -29,6 +29,7 @@ from tui_app import service, wire
 from tui_app.config import Config
 from tui_app.local import LocalClient, answers
 from tui_app.locations import SOCKET_LIMIT, Locations
+from tui_app.telegram import diagnosis
 
 _RUN_SECONDS: Final = 10
 
@@ -60,6 +61,8 @@ def examine(locations: Locations, load: Callable[[], Config]) -> list[Check]:
     found = [_settings(config, locations)]
     for group in (_machine(locations), _tools(settings), _folders(settings), _daemon(locations, settings)):
         found.extend(group)
+    level, text, fix = diagnosis.diagnose(settings)
+    found.append(Check("telegram", Level(level), text, fix))
     return found
 
 
