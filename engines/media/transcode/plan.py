@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from engines import text
 from engines.errors import TaskdeckError
 from engines.media import labels
 from engines.media.facts import AudioFacts, Hdr, MediaFacts, SubtitleFacts, VideoFacts
-from engines.media.ffmpeg import source
 from engines.media.pictures import to_sdr
 from engines.media.selection import by_language
 from engines.media.tools import Tools, filters, version
@@ -236,8 +234,3 @@ def container_options(plan: Plan) -> dict[str, Any]:
     """The muxer and what makes its files start at once."""
     fast = plan.recipe.container in ("mp4", "m4a")
     return {"format": plan.muxer, "movflags": "+faststart" if fast else None, "max_muxing_queue_size": 4096}
-
-
-def opened(path: Path, **options: Any) -> Any:
-    """The source."""
-    return source(path, **options)
