@@ -294,6 +294,29 @@ async def test_a_password_that_cannot_be_deleted_is_pointed_out(
         await ann.receives(lambda m: "I may not delete messages here" in m.text)
 
 
+async def test_a_password_is_deleted_after_a_flood_wait_too(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    telegram.fail("messages.DeleteMessages", "FLOOD_WAIT_1", 420, times=2)
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        said = ann.say("/zip 'my movies' 7z --password open-sesame")
+        await ann.sees(lambda: said.deleted)
+        assert not any("may not delete" in m.text for m in ann.from_bot())
+
+
+async def test_buttons_do_not_wait_for_a_slow_command(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    telegram.delays["messages.DeleteMessages"] = 3.0
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/status")
+        board = await ann.receives(lambda m: m.text.startswith("Tasks"))
+        slow = ann.say("/zip 'my movies' 7z --password open-sesame")
+        assert await ann.press(board, "Refresh", limit=2) == "Up to date"
+        assert not slow.deleted
+        telegram.delays.clear()
+
+
 async def test_quiet_hours_and_levels_are_kept(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:

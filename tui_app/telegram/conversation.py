@@ -20,7 +20,7 @@ from tui_app.telegram.commands import BUILTINS, HERE, Request
 from tui_app.telegram.context import Context
 from tui_app.telegram.editor import Post
 from tui_app.telegram.follow import Follower
-from tui_app.telegram.gateway import Document, GatewayError, Incoming, Press
+from tui_app.telegram.gateway import Document, Flood, GatewayError, Incoming, Press, Unreachable
 from tui_app.telegram.inbox import inbox_folder, offers
 from tui_app.telegram.ledger import Origin, Wishes
 from tui_app.telegram.tokenizer import Command, parse_command
@@ -31,6 +31,8 @@ TOO_OLD: Final = 600.0
 """Seconds after which a command that waited for us is told, not done."""
 _SEEN: Final = 2000
 _SOON: Final = 1.0
+_DELETE_AGAIN: Final = 2.0
+_DELETE_TRIES: Final = 300
 _PRESS_LIMIT: Final = 3.0
 _HISTORY: Final = 10
 _ME: Final = "me"
@@ -194,13 +196,32 @@ class Conversation:
         return True
 
     async def _delete(self, incoming: Incoming) -> None:
+        """Delete a message that holds a password; while Telegram cannot be reached, as soon as it can."""
+        wait = await self._try_to_delete(incoming)
+        if wait:
+            self._spawn(self._delete_later(incoming, wait))
+
+    async def _delete_later(self, incoming: Incoming, wait: float) -> None:
+        for _ in range(_DELETE_TRIES):
+            await asyncio.sleep(wait)
+            wait = await self._try_to_delete(incoming)
+            if not wait:
+                return
+
+    async def _try_to_delete(self, incoming: Incoming) -> float:
+        """The seconds to wait before it should be tried again, 0 when it is done or cannot be."""
         try:
             await self._context.gateway.delete(incoming.chat, [incoming.id])
+        except Flood as flood:
+            return flood.seconds
+        except Unreachable:
+            return _DELETE_AGAIN
         except GatewayError as error:
             log.info("chat %s: a message with a password could not be deleted: %s", incoming.chat, error.code)
             self._context.editor(incoming.chat).say(
                 Post("⚠️ I may not delete messages here: delete the one with your password yourself.")
             )
+        return 0.0
 
     async def _source_message(self, incoming: Incoming, spec: OperationSpec) -> tuple[int, Document] | None:
         """The file a command is about: sent with it as its caption, or answered by it."""
@@ -488,7 +509,8 @@ class Conversation:
         elif verb != "f":
             raise TaskdeckError("usage", "cannot use this button", "it is of another version", "send /status")
         editor = self._context.editor(press.chat)
-        if editor.board != press.message:
+        # A newer message than the known one is that one: its receipt is still on the way.
+        if not editor.placing and press.message < (editor.board or press.message + 1):
             editor.place(self._follower.board(press.chat))
             return "See the newest status below."
         editor.show(self._follower.board(press.chat))

@@ -146,6 +146,11 @@ class ChatEditor:
         return post
 
     @property
+    def placing(self) -> bool:
+        """Whether a new status message is on its way."""
+        return self._placing is not None
+
+    @property
     def may_place(self) -> bool:
         """Whether a new status message would not follow the last one too closely."""
         return asyncio.get_running_loop().time() - self._placed_at >= self.interval

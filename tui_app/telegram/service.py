@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -267,20 +267,27 @@ class TelegramService:
         self._talk(incoming.chat, self._conversation.message(incoming))
 
     async def _on_press(self, press: Press) -> None:
-        self._talk(press.chat, self._conversation.press(press))
+        self._spawn(press.chat, self._conversation.press(press))  # buttons wait for nobody
 
-    def _talk(self, chat: int, work: Any) -> None:
-        """Answer beside the library's worker, which a slow answer would hold; in order within a chat."""
-        if not self._accepting:
-            work.close()
-            return
+    def _talk(self, chat: int, work: Coroutine[Any, Any, None]) -> None:
+        """Answer messages of a chat in their order."""
         lock = self._locks.setdefault(chat, asyncio.Lock())
 
-        async def talk() -> None:
+        async def in_turn() -> None:
             async with lock:
                 await work
 
-        task = asyncio.create_task(talk(), name=f"telegram talk {chat}")
+        if self._accepting:
+            self._spawn(chat, in_turn())
+        else:
+            work.close()
+
+    def _spawn(self, chat: int, work: Coroutine[Any, Any, None]) -> None:
+        """Answer beside the library's worker, which a slow answer would hold."""
+        if not self._accepting:
+            work.close()
+            return
+        task = asyncio.create_task(work, name=f"telegram talk {chat}")
         self._talking.add(task)
         task.add_done_callback(self._talking.discard)
 
