@@ -52,9 +52,11 @@ class Row:
 
 @dataclass
 class Measured:
-    """Seconds of each run, size of the output, largest resident size of one process in bytes."""
+    """Seconds of each run; size of the output and largest resident size of one process in bytes."""
 
     times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+    """Processor seconds of the cheapest run, all processes."""
     size: int = 0
     rss: int = 0
 
@@ -276,6 +278,8 @@ def _run(command: str, out: Path, environment: dict[str, str], measured: Measure
     process.stderr.close()
     if process.returncode:
         raise SystemExit(f"{command}\nfailed with {process.returncode}: {errors.decode(errors='replace')[-2000:]}")
+    spent = usage.ru_utime + usage.ru_stime
+    measured.cpu = min(measured.cpu or spent, spent)
     measured.rss = max(measured.rss, usage.ru_maxrss * 1024)
     measured.size = out.stat().st_size if out.is_file() else 0
     if out.is_dir():
@@ -314,7 +318,8 @@ def measure(row: Row, corpus: Path, work: Path, repeat: int, environment: dict[s
         sizes = f"{results[0].size / result.size:.4f}" if result.size and results[0].size else ""
         lines.append(
             f"| {row.title} | {label} | {ratio:.2f} | {least or ''} | {verdict} | {ours:.2f} s"
-            f" ({volume / ours / 1e6:.0f} MB/s) | {min(result.times):.2f} s | {sizes} |"
+            f" ({volume / ours / 1e6:.0f} MB/s) | {min(result.times):.2f} s |"
+            f" {results[0].cpu:.1f} / {result.cpu:.1f} s | {sizes} |"
             f" {results[0].rss / 2**20:.0f} MiB |"
         )
     return lines
@@ -347,8 +352,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         total = sum(path.stat().st_size for path in files)
         print(f"Corpus: {total / 1e6:.0f} MB in {len(files):,} files; {len(os.sched_getaffinity(0))} cores,")
         print(f"load {os.getloadavg()[0]:.1f}, best of {given.repeat}.\n")
-        print("| work | peer | peer / ours | promised | kept | ours | peer's | size ours / peer's | peak RSS |")
-        print("|---|---|---:|---:|---|---:|---:|---:|---:|", flush=True)
+        print(
+            "| work | peer | peer / ours | promised | kept | ours | peer's"
+            " | CPU ours / peer's | size ours / peer's | peak RSS |"
+        )
+        print("|---|---|---:|---:|---|---:|---:|---:|---:|---:|", flush=True)
         for row in rows():
             if not wanted or row.key in wanted:
                 for line in measure(row, small if row.small else corpus, work, given.repeat, environment):

@@ -23,12 +23,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from engines.model import Json
 from engines.paths import PathPolicy
 from engines.process import Tool
 from engines.settings import Settings
+
+PROGRESS_EVERY: Final = 0.2
+"""Seconds between two reports of progress that leave a job."""
 
 
 class Stop(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import threading
 from collections import deque
@@ -26,6 +25,8 @@ def environment(**extra: str) -> dict[str, str]:
 @cache
 def _guard() -> tuple[str, ...]:
     """A prefix that makes the kernel end a child with its parent (util-linux), else empty."""
+    import shutil
+
     path = shutil.which("setpriv")
     return (path, "--pdeathsig", "KILL", "--") if path else ()
 
@@ -53,6 +54,8 @@ class Tool:
         self.name = display(os.path.basename(argv[0]))
         given = environment() if env is None else env
         # Looked for here: behind the guard a missing program would only be an exit status.
+        import shutil  # 3 ms that a job without tools need not spend
+
         program = shutil.which(os.fsdecode(argv[0]), path=given.get("PATH", os.defpath))
         if program is None:
             raise TaskdeckError(

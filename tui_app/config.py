@@ -6,10 +6,8 @@ flags. Every problem is a `settings.invalid` error that names the file or the va
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +23,6 @@ from engines.operations import ArchiveFormat
 from engines.settings import GUIDE_NAMES, SECRETS, Settings
 from engines.text import parse_size
 from tui_app.locations import write_private
-from tui_app.toml_edit import set_value
 
 MASK: Final = "********"
 _BYTES: Final = frozenset({"tasks.disk_floor", "tasks.memory_limit", "archive.max_bytes"})
@@ -172,7 +169,11 @@ def store_option(path: Path, key: str, raw: Any) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise _invalid(f"cannot read {display(path)}", str(error)) from None
     _from_file(path)
+    from tui_app.toml_edit import set_value
+
     after = set_value(before, option.key, list(value) if isinstance(value, tuple) else value)
+    import tomllib
+
     changed = _flatten(tomllib.loads(after), path)
     settings = _build({name: _typed(options()[name], item, f"in {display(path)}") for name, item in changed.items()})
     check_values(settings, {option.key: Source(Origin.FLAG, option.key)})
@@ -246,6 +247,8 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise _invalid(f"cannot read {display(path)}", str(error)) from None
+    import tomllib  # 2 ms, only when there is a file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -273,6 +276,8 @@ def _known(key: str, where: str) -> Option:
     try:
         return options()[key]
     except KeyError:
+        import difflib
+
         close = difflib.get_close_matches(key, options(), 1, 0.5)
         hint = f"perhaps {close[0]} is meant" if close else "see `taskdeck config`"
         raise _invalid(f"cannot use '{display(key)}' {where}", "there is no such setting", hint) from None

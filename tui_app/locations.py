@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +69,9 @@ class Locations:
 
     def socket_candidates(self) -> list[Path]:
         """Where the daemon may put its socket, best first; every one fits `SOCKET_LIMIT`."""
+        import hashlib  # with tempfile 5 ms that a command without the daemon need not spend
+        import tempfile
+
         mark = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
         found = [self.runtime / "taskdeck.sock", self.runtime / f"taskdeck-{mark}.sock"] if self.runtime else []
         found.append(self.state / "taskdeck.sock")

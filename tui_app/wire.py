@@ -6,7 +6,6 @@ import functools
 import socket
 import struct
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
@@ -31,6 +30,8 @@ FACE_HEADER: Final = "Taskdeck-Face"
 @functools.cache
 def program_version() -> str:
     """The installed version of Taskdeck; looked up once (it costs 300 microseconds)."""
+    from importlib.metadata import PackageNotFoundError, version  # 6 ms
+
     try:
         return version("taskdeck")
     except PackageNotFoundError:

@@ -14,15 +14,14 @@ import msgspec
 
 from engines import operations
 from engines.errors import TaskdeckError
-from engines.job import Stop, Stopped
+from engines.job import PROGRESS_EVERY, Stop, Stopped
 from engines.model import Json, Progress
 from engines.names import display
 from engines.operations import Operation
 from engines.paths import PathPolicy
 from engines.process import Tool
 from engines.settings import Settings
-from engines.tasks import claims, ids
-from engines.tasks.worker import PROGRESS_EVERY
+from engines.tasks import ids
 
 
 class ForegroundJob:
@@ -105,6 +104,10 @@ class ForegroundJob:
 
     def sweep(self) -> None:
         """Remove claimed paths that are left."""
+        if not self._claimed:
+            return
+        from engines.tasks import claims
+
         for path in self._claimed:
             with contextlib.suppress(OSError):
                 claims.remove(str(path))

@@ -15,14 +15,13 @@ from typing import Any
 import msgspec
 
 from engines.errors import TaskdeckError
-from engines.job import Stop, Stopped
+from engines.job import PROGRESS_EVERY, Stop, Stopped
 from engines.model import Json, Progress
 from engines.names import display
 from engines.operations import convert, spec_of
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.tasks.run import End, Ending, Sink, Work
-from engines.tasks.worker import PROGRESS_EVERY
 
 HostedFunction = Callable[[Any, "HostedJob"], Awaitable[Any]]
 

@@ -22,14 +22,13 @@ from typing import Any, Final, cast
 import msgspec
 
 from engines.errors import TaskdeckError
-from engines.job import Stop, Stopped
+from engines.job import PROGRESS_EVERY, Stop, Stopped
 from engines.model import Json
 from engines.names import display
 from engines.paths import PathPolicy, to_uri
 from engines.process import Tool
 from engines.settings import Settings
 
-PROGRESS_EVERY: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
 _encode = msgspec.json.Encoder().encode
 

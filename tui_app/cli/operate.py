@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import uuid
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +15,7 @@ from engines.operations import OPERATIONS, Accepts, Field, fields, parse, split_
 from engines.paths import to_uri
 from tui_app.cli import secret
 from tui_app.cli.context import Context
-from tui_app.cli.moments import moment
 from tui_app.cli.output import err, out, out_json
-from tui_app.cli.waiting import DetachedError, detached, finish, wait_for
-from tui_app.wire import CreateRequest
 
 _PATHS: Final = (Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER)
 
@@ -77,7 +73,7 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
     options = SubmitOptions(
         priority=arguments.priority,
         after=tuple(arguments.after),
-        not_before=None if arguments.at is None else moment(arguments.at),
+        not_before=None if arguments.at is None else _moment(arguments.at),
         paused=arguments.paused,
         key=arguments.key,
     )
@@ -87,6 +83,22 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
         from tui_app.cli.foreground import run_here
 
         return run_here(context, body, options, json=arguments.json)
+    return _queue(context, body, options, arguments)
+
+
+def _moment(given: str) -> float:
+    from tui_app.cli.moments import moment
+
+    return moment(given)
+
+
+def _queue(context: Context, body: Json, options: SubmitOptions, arguments: argparse.Namespace) -> int:
+    """Hand the operation to the daemon; wait for its end unless told to detach."""
+    import uuid
+
+    from tui_app.cli.waiting import DetachedError, detached, finish, wait_for
+    from tui_app.wire import CreateRequest
+
     client = context.client()
     request = CreateRequest(body, options, to_uri(os.getcwd()))
     headers = {"Idempotency-Key": options.key or f"cli-{uuid.uuid4()}"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import unicodedata
 from typing import Any, Final, TextIO
@@ -125,6 +124,8 @@ class Meter:
         if not self._fancy:
             self._plain(view)
             return
+        import shutil
+
         width = shutil.get_terminal_size((80, 24)).columns - 1
         word = "" if view.state is TaskState.RUNNING else f"{view.state}  "
         line = fit(f"{bar(view)} {word}{facts(view)}  {view.note or view.item}".rstrip(), width)

@@ -6,7 +6,6 @@ argparse sub-parsers are not used: they cannot mix options and optional position
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from typing import Any, Final, NoReturn
 
@@ -121,6 +120,8 @@ def find_command(name: str) -> Command:
     known = commands()
     if name in known:
         return known[name]
+    import difflib
+
     close = difflib.get_close_matches(name, [item for item in known if not known[item].hidden], 1)
     hint = f"perhaps `taskdeck {close[0]}` is meant" if close else "see `taskdeck --help`"
     raise TaskdeckError("usage", f"cannot run '{display(name, limit=60)}'", "there is no such command", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from typing import Any, Final
@@ -65,6 +64,8 @@ def ask(label: str) -> str:
     Raises:
         TaskdeckError: `password.needed` when there is no terminal.
     """
+    import getpass
+
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         return getpass.getpass(f"{label}: ")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import importlib
+import importlib.util
 import lzma
 import struct
 import threading
@@ -29,7 +30,6 @@ def _optional(name: str) -> Any:
 isal_zlib: Any = _optional("isal.isal_zlib")
 zlib_ng: Any = _optional("zlib_ng.zlib_ng")
 libdeflate: Any = _optional("deflate")
-zstandard: Any = _optional("zstandard")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -214,6 +214,8 @@ def zstd_frame(data: Buffer, level: int) -> list[Buffer]:
     """A complete Zstandard frame with checksum."""
     packer = getattr(_local, "zstd", None)
     if packer is None or _local.zstd_level != level:
+        import zstandard
+
         packer = _local.zstd = zstandard.ZstdCompressor(level=levels.ZSTD[level], write_checksum=True)
         _local.zstd_level = level
     return [cast("bytes", packer.compress(data))]
@@ -221,4 +223,4 @@ def zstd_frame(data: Buffer, level: int) -> list[Buffer]:
 
 def has_zstd() -> bool:
     """Whether tar.zst can be made (there is no stand-in in the standard library)."""
-    return zstandard is not None
+    return importlib.util.find_spec("zstandard") is not None

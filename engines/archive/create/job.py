@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -20,11 +20,7 @@ from engines.archive.create.publishing import publish_volumes, volume_suffix
 from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
 from engines.archive.create.session import Options, Session, Tally, note
-from engines.archive.create.sevenzipwriter import SevenZipWriter
 from engines.archive.create.source import Entry, Identity, Listing, Tree
-from engines.archive.create.tarwriter import TarWriter
-from engines.archive.create.verify import verify
-from engines.archive.create.zipwriter import ZipWriter
 from engines.archive.formats import FORMATS
 from engines.archive.manifest import SUFFIX
 from engines.archive.manifest import write as write_manifest
@@ -43,11 +39,20 @@ class _Writer(Protocol):
         """Pack everything."""
 
 
-_WRITERS: Final[dict[ArchiveFormat, Callable[[Session], _Writer]]] = {
-    ArchiveFormat.ZIP: ZipWriter,
-    ArchiveFormat.SEVENZIP: SevenZipWriter,
-}
-"""Writers by format; all others are TarWriter's."""
+def _writer(session: Session) -> _Writer:
+    """The writer of the session's format; the others' modules are not loaded."""
+    match session.options.format:
+        case ArchiveFormat.ZIP:
+            from engines.archive.create.zipwriter import ZipWriter
+
+            return ZipWriter(session)
+        case ArchiveFormat.SEVENZIP:
+            from engines.archive.create.sevenzipwriter import SevenZipWriter
+
+            return SevenZipWriter(session)
+    from engines.archive.create.tarwriter import TarWriter
+
+    return TarWriter(session)
 
 
 def run(op: Zip, job: Job) -> ZipResult:
@@ -221,6 +226,8 @@ class Packing:
             output.close()
         staged = self._finished(output)
         if self._wants_test:
+            from engines.archive.create.verify import verify
+
             verify(staged, self._options.format, members, self._job, password_file=self._op.password_file)
         result = self._publish(staged, output.position, members)
         if self._op.delete_source and result.written:
@@ -330,7 +337,7 @@ class Packing:
         )
         failed = True
         try:
-            _WRITERS.get(self._options.format, TarWriter)(session).run()
+            _writer(session).run()
             journal.finish()
             failed = False
         finally:

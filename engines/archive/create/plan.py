@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from engines.archive.create.codecs import has_zstd
-from engines.archive.create.encryption import require_aes
 from engines.archive.create.pipeline import thread_count
 from engines.archive.create.select import Filter, parse_bytes, parse_moment
 from engines.archive.create.session import Options
@@ -56,6 +55,8 @@ def options_of(op: Zip, settings: Settings, secrets: Mapping[str, str]) -> Optio
     if op.format is ArchiveFormat.TAR_ZST and not has_zstd():
         raise _cannot(info.label, "compression", "the package zstandard is not installed", "install it with pip")
     if password:
+        from engines.archive.create.encryption import require_aes
+
         require_aes()
     volume = None
     if op.volume is not None:

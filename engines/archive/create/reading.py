@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -32,12 +34,14 @@ def read_whole(entry: Entry) -> Content:
     Raises:
         OSError: It cannot be opened or read.
     """
-    fd = entry.open_file()
+    fd = entry.open_file(judged=False)
     try:
         data = _read(fd, entry.size)
         info = os.fstat(fd)
-        if entry.same(info) and len(data) == info.st_size:
+        if entry.same(info) and len(data) == info.st_size:  # the inode that was listed as a regular file
             return Content(data)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.ESTALE, "it is no regular file any more")
         for _ in range(_ATTEMPTS):
             before = info
             os.lseek(fd, 0, os.SEEK_SET)

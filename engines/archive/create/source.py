@@ -165,13 +165,13 @@ class Entry:
         """Whether a stat shows the file unchanged since it was listed."""
         return info.st_size == self.size and info.st_mtime_ns == self.mtime_ns and info.st_ino == self.ino
 
-    def open_file(self) -> int:
-        """Open a regular file for reading.
+    def open_file(self, *, judged: bool = True) -> int:
+        """Open a regular file for reading; `judged` False when the caller looks at its kind itself.
 
         Raises:
             OSError: It is gone, unreadable, or no regular file any more (ESTALE).
         """
-        return self.folder.tree.open_file(self)
+        return self.folder.tree.open_file(self, judged=judged)
 
     def read_link(self) -> bytes:
         """Where a symbolic link points.
@@ -294,10 +294,12 @@ class Tree:
         self._pair_hardlinks(listing)
         return listing
 
-    def open_file(self, entry: Entry) -> int:
+    def open_file(self, entry: Entry, *, judged: bool = True) -> int:
         """See `Entry.open_file`."""
         handle = entry.folder.handle()
         fd = os.open(entry.leaf, _FILE_FLAGS ^ (os.O_NOFOLLOW if entry.followed else 0), dir_fd=handle.fd)
+        if not entry.followed and not judged:
+            return fd
         try:
             if entry.followed:
                 self._inside(fd)

@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, cast
 
-from engines.archive.create.codecs import zstandard
 from engines.archive.create.journal import Packed
 from engines.archive.formats import TAR_FAMILY
 from engines.errors import TaskdeckError
@@ -90,6 +89,8 @@ def _decoder(raw: IO[bytes], form: ArchiveFormat) -> Any:
         case ArchiveFormat.TAR_XZ:
             return lzma.LZMAFile(raw)
         case ArchiveFormat.TAR_ZST:
+            import zstandard
+
             return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     return raw
 

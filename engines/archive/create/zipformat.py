@@ -71,6 +71,8 @@ class Member:
 
     def _extras(self) -> bytes:
         """Timestamp 0x5455, owner 0x7875, WinZip AES 0x9901."""
+        if self.owner is None and not self.encrypted:  # the usual case, once a member and header
+            return _TIMESTAMP.pack(0x5455, 5, 1, self.mtime) if -(2**31) <= self.mtime < 2**31 else b""
         extra = b""
         if -(2**31) <= self.mtime < 2**31:
             extra = _TIMESTAMP.pack(0x5455, 5, 1, self.mtime)
