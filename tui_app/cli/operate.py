@@ -109,7 +109,7 @@ def _queue(context: Context, body: Json, options: SubmitOptions, arguments: argp
         else:
             out(view.id)
         return Exit.OK
-    if not view.resumable and OPERATIONS[name].takes_long:
+    if not view.resumable and OPERATIONS[str(body["op"])].takes_long:
         err(f"taskdeck: task {view.id} starts from the beginning after a crash or reboot")
     try:
         view = wait_for(client, view)
