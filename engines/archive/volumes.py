@@ -115,6 +115,15 @@ class Window:
         """Bytes of the range."""
         return self._end - self._start
 
+    def cut(self) -> None:
+        """Let the range end here: whoever reads it from another thread comes to an end."""
+        self._end = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to read."""
+        return self.position >= self._end
+
     def read(self, count: int = -1) -> bytes:
         """The next bytes, all of them without a count."""
         left = self._end - self.position

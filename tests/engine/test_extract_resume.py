@@ -29,7 +29,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def offer(self: Checkpoints, count: int) -> None:
         self._wanted = count
-        self._save()
+        self._save(self._folder)
 
     monkeypatch.setattr(Checkpoints, "offer", offer)
 
@@ -167,7 +167,7 @@ from tests.support.jobs import RecordingJob
 
 def offer(self, count):
     self._wanted = count
-    self._save()
+    self._save(self._folder)
 
 module.Checkpoints.offer = offer
 state = Path(sys.argv[2])

@@ -38,7 +38,9 @@ _KINDS: Final = {
 class Archive:
     """An open libarchive reader over `Volumes`."""
 
-    def __init__(self, window: Window, *, raw: bool = False, passwords: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, window: Window, *, raw: bool = False, lzop: bool = False, passwords: tuple[str, ...] = ()
+    ) -> None:
         self._ffi = ffi = libarchive_ffi()
         self._window = window
         self._failure: BaseException | None = None
@@ -48,7 +50,7 @@ class Archive:
         self._keep: list[object] = []
         self._block = b""
         try:
-            for name in (*_FILTERS, "lzop") if raw else _FILTERS:
+            for name in (*_FILTERS, "lzop") if lzop else _FILTERS:
                 self._support(f"filter_{name}")
             for name in ("raw",) if raw else _FORMATS:
                 self._support(f"format_{name}")
@@ -299,13 +301,13 @@ def test(run: Run) -> None:
         run.spoiled(run.found.path.name, error)
 
 
-def raw_stream(window: Window) -> Iterator[bytes]:
+def raw_stream(window: Window, codec: str) -> Iterator[bytes]:
     """One compressed file of a codec that only libarchive knows (lz4, lzip, lzop, compress).
 
     Raises:
         TaskdeckError: `archive.damaged`, `tool.missing`.
     """
-    archive = Archive(window, raw=True)
+    archive = Archive(window, raw=True, lzop=codec == "lzo")
     try:
         if archive.next():
             yield from archive.data()

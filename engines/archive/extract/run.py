@@ -257,6 +257,7 @@ class Checkpoints:
         self._wanted = -1
         self._next = time.monotonic() + _CHECKPOINT_SECONDS
         self._wake = threading.Event()
+        self._saving = threading.Lock()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -266,36 +267,49 @@ class Checkpoints:
         if time.monotonic() < self._next:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="checkpoint", daemon=True)
+            self._thread = threading.Thread(
+                target=self._work, args=(os.dup(self._folder),), name="checkpoint", daemon=True
+            )
             self._thread.start()
         self._next = float("inf")
         self._wake.set()
 
     def close(self, *, final: bool = False) -> None:
-        """End the thread; with `final` the last state is made durable first."""
-        self._stopping = True
+        """Save nothing more; with `final` the last state is made durable first.
+
+        A sync under way is not waited for: on a slow disk it takes seconds, and who cancels shall not.
+        """
+        with self._saving:
+            self._stopping = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-        if final and self._wanted >= 0:
-            self._save()
+        if final:
+            if self._thread is not None:
+                self._thread.join()
+            if self._wanted >= 0:
+                self._save(self._folder, last=True)
 
-    def _work(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            if self._stopping:
-                return
-            began = time.monotonic()
-            self._save()
-            took = time.monotonic() - began
-            self._next = time.monotonic() + max(_CHECKPOINT_SECONDS, 4 * took)
+    def _work(self, folder: int) -> None:
+        """Takes over the descriptor: it may outlive the task by one sync."""
+        try:
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                if self._stopping:
+                    return
+                began = time.monotonic()
+                self._save(folder)
+                took = time.monotonic() - began
+                self._next = time.monotonic() + max(_CHECKPOINT_SECONDS, 4 * took)
+        finally:
+            os.close(folder)
 
-    def _save(self) -> None:
+    def _save(self, folder: int, *, last: bool = False) -> None:
         count = self._wanted
         with suppress(OSError):
-            if sync_filesystem(self._folder):
-                self._job.save({**self._base, "members": count})
+            if sync_filesystem(folder):
+                with self._saving:
+                    if last or not self._stopping:
+                        self._job.save({**self._base, "members": count})
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:

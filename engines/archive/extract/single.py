@@ -31,7 +31,7 @@ def extract(run: Run) -> None:
     run.budget.entry()
     with Volumes(run.found.volumes) as volumes, Keeping(run, name), member_errors(name):
         mtime = os.stat(run.found.volumes[0]).st_mtime
-        stream = open_stream(volumes, run.found.codec, threads=run.threads)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
         descriptor = run.tree.create(parts, 0o644)
         whole = False
         try:
@@ -55,7 +55,7 @@ def test(run: Run) -> None:
     """Decompress without writing."""
     name = name_of(run.found.path.name)
     with Volumes(run.found.volumes) as volumes, Keeping(run, name):
-        stream = open_stream(volumes, run.found.codec, threads=run.threads)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
         try:
             for block in stream:
                 run.job.check()
@@ -72,7 +72,7 @@ def member(run: Run) -> Member:
     name = name_of(run.found.path.name)
     size = 0
     with Volumes(run.found.volumes) as volumes:
-        stream = open_stream(volumes, run.found.codec, threads=run.threads)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
         try:
             for block in stream:
                 run.job.check()

@@ -11,7 +11,7 @@ import lzma
 import queue
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from isal import isal_zlib
@@ -26,6 +26,7 @@ _PLAIN_BLOCK: Final = 1 << 18
 """Fits the second-level cache: a fifth faster than 1 MiB where nothing is decompressed."""
 _GZIP_BLOCK: Final = 1 << 16
 _AHEAD: Final = 4
+_PATIENCE: Final = 0.04  # seconds without a block before the job is asked whether to stop
 _LZMA_MEMORY: Final = 512 << 20
 _ZSTD_WINDOW: Final = 1 << 27
 _PARALLEL_BZ2: Final = 2 << 20  # bytes: smaller files gain nothing from more threads
@@ -62,18 +63,28 @@ class Stream:
             close()
 
 
-def open_stream(source: Volumes, codec: str, *, start: int = 0, helper: bool = True, threads: int = 2) -> Stream:
+def open_stream(
+    source: Volumes,
+    codec: str,
+    *,
+    helper: bool = True,
+    threads: int = 2,
+    check: Callable[[], None] | None = None,
+) -> Stream:
     """The unpacked content of a compressed file (`codec` "" for a plain one).
+
+    Args:
+        check: Called while the decompressor makes nothing; may raise to stop.
 
     Raises:
         TaskdeckError: While iterating: `archive.damaged` (with a word when it is cut off), `archive.limit`
             (needs too much memory), `unsupported`.
     """
-    window = Window(source, start)
+    window = Window(source)
     blocks = _guarded(_decoder(window, source, codec, threads if helper else 1), source)
     if not helper or not codec:  # the kernel reads ahead by itself
         return Stream(blocks, window)
-    return Stream(ahead(blocks), window)
+    return Stream(ahead(blocks, check=check, halt=window.cut), window)
 
 
 def _decoder(window: Window, source: Volumes, codec: str, threads: int) -> Iterator[bytes]:
@@ -95,34 +106,43 @@ def _decoder(window: Window, source: Volumes, codec: str, threads: int) -> Itera
         case "br":
             return _brotli(window)
         case "lz4" | "lz" | "lzo" | "Z":
-            return _libarchive(window)
+            return _libarchive(window, codec)
     raise TaskdeckError("unsupported", "cannot unpack the file", f"compression '{codec}' is not supported")
 
 
-def ahead(blocks: Iterator[bytes], depth: int = _AHEAD) -> Iterator[bytes]:
-    """The same blocks, made by a thread up to `depth` ahead; closing the iterator ends the thread."""
+def ahead(
+    blocks: Iterator[bytes],
+    depth: int = _AHEAD,
+    *,
+    check: Callable[[], None] | None = None,
+    halt: Callable[[], None] | None = None,
+) -> Iterator[bytes]:
+    """The same blocks, made by a thread up to `depth` ahead; closing the iterator ends the thread.
+
+    Neither side can wait for the other in vain: the thread takes a slot before it puts anything and closing gives
+    it one with the word to stop, and whatever ends the thread is put as its last item, which never waits.
+
+    Args:
+        check: Called while nothing comes (a decoder may chew for long without output); may raise to stop.
+        halt: Called on closing, to end a read of `blocks` that is under way.
+    """
     done: Final = object()
-    ready: queue.Queue[Any] = queue.Queue(depth)
+    ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    slots = threading.Semaphore(depth)
     stop = threading.Event()
 
-    def put(item: object) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
     def work() -> None:
+        last: object = done
         try:
             for block in blocks:
-                if not put(block):
+                slots.acquire()
+                if stop.is_set():
                     return
-            put(done)
+                ready.put(block)
         except BaseException as error:  # handed to the thread that iterates
-            put(error)
+            last = error
         finally:
+            ready.put(last)
             close = getattr(blocks, "close", None)
             if close is not None:
                 close()
@@ -130,15 +150,27 @@ def ahead(blocks: Iterator[bytes], depth: int = _AHEAD) -> Iterator[bytes]:
     thread = threading.Thread(target=work, name="decompress", daemon=True)
     thread.start()
     try:
-        while (item := ready.get()) is not done:
+        while (item := _next(ready, check)) is not done:
             if isinstance(item, BaseException):
                 raise item
+            slots.release()
             yield item
     finally:
         stop.set()
-        while not ready.empty():
-            ready.get_nowait()
-        thread.join(30)
+        if halt is not None:
+            halt()
+        slots.release()
+        thread.join()
+
+
+def _next(ready: queue.SimpleQueue[Any], check: Callable[[], None] | None) -> Any:
+    if check is None:
+        return ready.get()
+    while True:
+        try:
+            return ready.get(timeout=_PATIENCE)
+        except queue.Empty:
+            check()
 
 
 def _guarded(blocks: Iterator[bytes], source: Volumes) -> Iterator[bytes]:
@@ -240,7 +272,7 @@ def _chain(window: Window, make: Any, mark: bytes) -> Iterator[bytes]:
 def _skip_padding(rest: bytes, window: Window) -> bytes:
     """What follows a stream, without the zeros xz allows there; enough of it to recognise a mark."""
     rest = rest.lstrip(b"\0")
-    while len(rest) < 6 and (more := window.read(4096)):
+    while len(rest) < 6 and (more := window.read(1 << 16)):
         rest = (rest + more).lstrip(b"\0")
     return rest
 
@@ -259,7 +291,7 @@ def _bzip2_parallel(source: Volumes, window: Window, threads: int) -> Iterator[b
 def _zstd(window: Window, source: Volumes) -> Iterator[bytes]:
     import zstandard
 
-    truncated = not zstd_whole(source, window.position)
+    truncated = not zstd_whole(source, window)
     reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
         cast("BinaryIO", window),
         read_size=1 << 19,
@@ -276,12 +308,12 @@ def _zstd(window: Window, source: Volumes) -> Iterator[bytes]:
         raise EOFError
 
 
-def zstd_whole(source: Volumes, start: int = 0) -> bool:
+def zstd_whole(source: Volumes, window: Window) -> bool:
     """Whether the last Zstandard frame ends where the file does (RFC 8878 section 3.1.1).
 
     The library reads a file that is cut off without a word; this walks over the block headers, 128 KiB a step.
     """
-    at = start
+    at = 0
     while at < source.size:
         head = source.pread(18, at)
         magic = int.from_bytes(head[:4], "little")
@@ -294,17 +326,25 @@ def zstd_whole(source: Volumes, start: int = 0) -> bool:
         single = flags >> 5 & 1
         dictionary = (0, 1, 2, 4)[flags & 3]
         content = (single, 2, 4, 8)[flags >> 6]
-        at += 5 + (not single) + dictionary + content
-        last = False
-        while not last:
-            raw = source.pread(3, at)
-            if len(raw) < 3:
-                return False
-            block = int.from_bytes(raw, "little")
-            last = bool(block & 1)
-            at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+        at = _zstd_blocks_end(source, window, at + 5 + (not single) + dictionary + content)
         at += 4 if flags & 4 else 0
     return at == source.size
+
+
+def _zstd_blocks_end(source: Volumes, window: Window, at: int) -> int:
+    """Where a frame's last block ends; beyond the file when it is cut off (or nobody waits for the answer)."""
+    near, base = b"", 0  # a page at a time: hostile blocks may have three bytes each
+    while not window.ended:
+        offset = at - base
+        if not 0 <= offset <= len(near) - 3:
+            near, base, offset = source.pread(4096, at), at, 0
+            if len(near) < 3:
+                break
+        block = int.from_bytes(near[offset : offset + 3], "little")
+        at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+        if block & 1:
+            return at
+    return source.size + 1
 
 
 def _brotli(window: Window) -> Iterator[bytes]:
@@ -321,9 +361,11 @@ def _brotli(window: Window) -> Iterator[bytes]:
             raise ValueError(str(error)) from None
         if out:
             yield out
+        elif not block and not decoder.is_finished() and not decoder.can_accept_more_data():
+            raise ValueError("no progress")
 
 
-def _libarchive(window: Window) -> Iterator[bytes]:
+def _libarchive(window: Window, codec: str) -> Iterator[bytes]:
     from engines.archive.extract.libarchive import raw_stream
 
-    return raw_stream(window)
+    return raw_stream(window, codec)

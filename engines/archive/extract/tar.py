@@ -37,7 +37,7 @@ def opened(run: Run) -> Iterator[Opened]:
     name = display(run.found.path.name)
     decoder = Decoder(run.op.encoding)
     with Volumes(run.found.volumes) as volumes:
-        stream = open_stream(volumes, run.found.codec, threads=run.threads)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
         blocks = Blocks(stream)
         try:
             yield Opened(stream, blocks, Reader(blocks, decoder), volumes.size)
