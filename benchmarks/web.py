@@ -262,8 +262,8 @@ _REV: Final = re.compile(rb'"update":\{"rev":(\d+)')
 class LiveClient(asyncio.Protocol):
     """A WebSocket that counts what arrives, or stops reading."""
 
-    def __init__(self, server: Running, watch: bool, deaf: bool) -> None:
-        self.server, self.watch, self.deaf = server, watch, deaf
+    def __init__(self, server: Running, watch: bool, deaf: bool, window: int) -> None:
+        self.server, self.watch, self.deaf, self.window = server, watch, deaf, window
         self.bytes = 0
         self.tail = b""
         self.rev = 0
@@ -288,7 +288,7 @@ class LiveClient(asyncio.Protocol):
                 self.open.set_exception(ConnectionError(data[:100].decode("latin-1")))
                 return
             if self.watch:
-                query = {"limit": 1000}
+                query = {"limit": self.window}
                 message = {"type": "watch", "id": 1, "watch": {"query": query, "hz": 2.0, "stats": False}}
                 body = json.dumps(message).encode()
                 self.transport.write(b"\x81" + bytes([0x80 | len(body)]) + b"\0\0\0\0" + body)
@@ -308,12 +308,14 @@ def _self(protocol: LiveClient) -> LiveClient:
     return protocol
 
 
-async def connect(server: Running, count: int, *, watch: bool = True, deaf: int = 0) -> list[LiveClient]:
+async def connect(
+    server: Running, count: int, *, watch: bool = True, deaf: int = 0, window: int = 1000
+) -> list[LiveClient]:
     """Open WebSockets, some of which will not read."""
     loop = asyncio.get_running_loop()
     found: list[LiveClient] = []
     for number in range(count):
-        protocol = LiveClient(server, watch, number < deaf)
+        protocol = LiveClient(server, watch, number < deaf, window)
         await loop.create_connection(functools.partial(_self, protocol), "127.0.0.1", server.port)
         found.append(protocol)
         if number % 50 == 49:
@@ -377,11 +379,14 @@ async def live(report: dict[str, Any]) -> None:
 
 
 async def held(report: dict[str, Any]) -> None:
-    """5,000 sockets, 50 of them deaf, while everything moves."""
+    """5,000 sockets that look at 200 tasks each, 50 of them deaf, while everything moves."""
     with running("ours") as server:
-        clients = await connect(server, 5000, deaf=50)
+        clients = await connect(server, 5000, deaf=50, window=200)
         (server.folder / "moving").touch()
-        await asyncio.sleep(25)
+        for _ in range(4):
+            await asyncio.sleep(8)
+            for client in clients[50:]:
+                client.transport.write(b"\x8a\x80\0\0\0\0")  # a pong: heartbeats are answered
         (server.folder / "moving").unlink()
         await asyncio.sleep(8)
         healthy = clients[50:]

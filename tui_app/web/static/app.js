@@ -19,8 +19,8 @@ live.addEventListener('change', () => {
 
 function paint() {
   frame = 0;
+  if (live.stats) showStats(live.stats); // first: its graphs ask for sizes, which is free before anything changed
   cards.draw();
-  if (live.stats) showStats(live.stats);
   say($('count'), live.total ? live.total.toLocaleString('en-US') : '');
 }
 

@@ -22,12 +22,14 @@ class Card {
     this.line = root.querySelector('.line');
     this.buttons = [...root.querySelectorAll('.buttons button')];
     this.shown = null;
+    this.near = true;
+    this.stale = false;
   }
 
   show(task) {
     const old = this.shown;
     if (!old || old.title !== task.title) this.#name(task);
-    if (!old || old.state !== task.state || old.kind !== task.kind || String(old.actions) !== String(task.actions)) this.#state(task);
+    if (!old || old.state !== task.state || old.actions !== task.actions) this.#state(task);
     const share = fraction(task);
     const text = share === null ? '' : `${(share * 100).toFixed(share === 1 ? 0 : 1)}%`;
     if (!old || share !== this.share) {
@@ -96,7 +98,7 @@ export class Cards extends EventTarget {
     this.live = live;
     this.cards = new Map();
     this.selected = new Set();
-    this.selecting = false;
+    this.eyes = new IntersectionObserver(entries => this.#looked(entries), { rootMargin: '400px' });
     list.addEventListener('click', event => this.#click(event));
     list.addEventListener('change', event => this.#mark(event));
     new IntersectionObserver(entries => { if (entries.some(entry => entry.isIntersecting)) live.grow(); }, { rootMargin: '800px' })
@@ -109,16 +111,36 @@ export class Cards extends EventTarget {
       live.reordered = false;
       this.#arrange(live.order);
     }
-    for (const id of live.dirty) {
-      const task = live.tasks.get(id);
+    for (const id of live.dirty) this.#show(id);
+    for (const id of live.ticked) {
       const card = this.cards.get(id);
-      if (task && card) card.show(task);
+      // What nobody sees need not move: with 1,000 cards that is most of the work. It is drawn when it comes near.
+      if (card?.near) this.#show(id);
+      else if (card) card.stale = true;
     }
     live.dirty.clear();
+    live.ticked.clear();
     const none = live.order.length === 0 && live.state === 'live';
     $('empty').hidden = !none;
     if (none) say($('empty').firstElementChild, live.query.filter ? 'No task matches this filter.' : 'No tasks yet.');
     $('empty-new').hidden = Boolean(live.query.filter);
+  }
+
+  #show(id) {
+    const task = this.live.tasks.get(id);
+    const card = this.cards.get(id);
+    if (!task || !card) return;
+    card.stale = false;
+    card.show(task);
+  }
+
+  #looked(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const card = this.cards.get(target.dataset.id);
+      if (!card) continue;
+      card.near = isIntersecting;
+      if (isIntersecting && card.stale) this.#show(target.dataset.id);
+    }
   }
 
   /** Put the elements into order with as few moves as a forward walk allows. */
@@ -127,10 +149,10 @@ export class Cards extends EventTarget {
     for (const [id, card] of this.cards) {
       if (wanted.has(id)) continue;
       card.root.remove();
+      this.eyes.unobserve(card.root);
       this.cards.delete(id);
       if (this.selected.delete(id)) this.#told();
     }
-    const made = [];
     let next = list.firstElementChild;
     for (const id of order) {
       let card = this.cards.get(id);
@@ -138,7 +160,7 @@ export class Cards extends EventTarget {
         card = new Card(id);
         card.show(this.live.tasks.get(id));
         this.cards.set(id, card);
-        made.push(id);
+        this.eyes.observe(card.root);
       }
       if (card.root === next) next = next.nextElementSibling;
       else if (next && next.nextElementSibling === card.root) { const gone = next; list.append(gone); next = card.root.nextElementSibling; }

@@ -24,7 +24,8 @@ export class Live extends EventTarget {
     this.total = 0;
     this.stats = null;
     this.hello = null;
-    this.dirty = new Set();
+    this.dirty = new Set(); // ids whose view is new
+    this.ticked = new Set(); // ids of which only the progress moved
     this.reordered = false;
     this.query = { filter: '', sort: 'state', reverse: false, offset: 0, limit: STEP };
     this.state = 'connecting';
@@ -122,7 +123,7 @@ export class Live extends EventTarget {
       const view = this.tasks.get(tick[0]);
       if (!view) continue;
       this.tasks.set(view.id, over(view, tick));
-      this.dirty.add(view.id);
+      this.ticked.add(view.id);
     }
     if (update.ids) {
       const present = new Set(update.ids);
