@@ -74,6 +74,11 @@ def saved(original: int, packed: int) -> float:
     return (1 - packed / original) * 100 if original else 0.0
 
 
+def ratio(percentage: float) -> str:
+    """A compression ratio as the guide prints it: "30.5%"; what hardly grew is "0.0%", never "-0.0%"."""
+    return f"{round(percentage, 1) + 0.0:.1f}%"
+
+
 def percent(fraction: float, *, digits: int = 1) -> str:
     """A share between 0 and 1 as "45.3%"."""
     return f"{fraction * 100:.{digits}f}%"

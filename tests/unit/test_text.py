@@ -95,3 +95,9 @@ def test_what_is_no_duration_is_refused(typed: str) -> None:
 @given(st.integers(min_value=0, max_value=10**18))
 def test_size_read_back_is_near_what_was_shown(count: int) -> None:
     assert text.parse_size(text.size(count)) == pytest.approx(count, rel=0.006, abs=1)
+
+
+def test_a_ratio_is_never_minus_nothing() -> None:
+    assert text.ratio(-0.01) == "0.0%"
+    assert text.ratio(30.46) == "30.5%"
+    assert text.ratio(-3.0) == "-3.0%"

@@ -107,7 +107,7 @@ def estimate_reply(op: Estimate, result: Json) -> Reply:
         Line("Files", f"{found.files:,}", icon="file"),
         Line("Original Size", text.size(found.original), icon="disk"),
         Line("Expected Size", text.size(found.packed), icon="archive"),
-        Line("Compression Ratio", f"{found.ratio:.1f}%", icon="chart"),
+        Line("Compression Ratio", text.ratio(found.ratio), icon="chart"),
         Line("Expected Time", text.elapsed(found.seconds), icon="time"),
         Line("Free Space", text.size(found.free), icon="disk"),
     ]

@@ -86,7 +86,7 @@ def zip_reply(op: Zip, result: Json) -> Reply:
         Line("Filename", done.name, icon="file"),
         Line("Original Size", text.size(done.original), icon="disk"),
         Line("Compressed Size", text.size(done.packed), icon="archive"),
-        Line("Compression Ratio", f"{done.ratio:.1f}%", icon="chart"),
+        Line("Compression Ratio", text.ratio(done.ratio), icon="chart"),
         Line("Time Taken", text.elapsed(done.seconds), icon="time"),
         Line("Speed", text.rate(done.speed), icon="speed"),
         Line(""),

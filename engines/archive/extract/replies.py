@@ -63,7 +63,7 @@ def zipinfo_reply(op: ZipInfo, result: Json) -> Reply:
         Line("Files", f"{result['files']:,}", icon="chart"),
         Line("Original Size", text.size(result["size"]), icon="disk"),
         Line("Compressed Size", text.size(result["packed"]), icon="archive"),
-        Line("Compression Ratio", f"{result['ratio']:.1f}%", icon="ratio"),
+        Line("Compression Ratio", text.ratio(result["ratio"]), icon="ratio"),
         Line("Format", result["format"].upper(), icon="info"),
     ]
     if result["encrypted"]:

@@ -26,7 +26,7 @@ def reply(op: Transcode, result: Json) -> Reply:
         lines += [Line(""), *(Line(name, f"{old} -> {new}") for name, old, new in _rows(before, after) if old or new)]
         lines += [
             Line(""),
-            Line("Saved", f"{text.saved(before.size, after.size):.1f}%", icon="ratio"),
+            Line("Saved", text.ratio(text.saved(before.size, after.size)), icon="ratio"),
             Line("Time Taken", text.elapsed(found.seconds), icon="time"),
         ]
         if found.seconds and before.duration:
