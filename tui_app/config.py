@@ -323,8 +323,24 @@ def check_values(settings: Settings, sources: Mapping[str, Source]) -> None:
             refuse(key, value, "it must be an absolute path")
     if bool(settings.web.tls_certificate) != bool(settings.web.tls_key):
         refuse("web.tls_key", settings.web.tls_key, "web.tls_certificate and web.tls_key go together")
+    for network in settings.web.trusted_proxies:
+        if not _is_network(network):
+            refuse("web.trusted_proxies", network, 'it must be an address or a network such as "10.0.0.0/8"')
+    for origin in settings.web.trusted_origins:
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            refuse("web.trusted_origins", origin, 'it must look like "https://example.org", without a path')
     if settings.web.url_prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", settings.web.url_prefix):
         refuse("web.url_prefix", settings.web.url_prefix, 'it must look like "/deck"')
+
+
+def _is_network(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def valid_thumbnail_size(text: str) -> bool:

@@ -9,6 +9,7 @@ import socket
 import aiohttp
 import pytest
 
+from engines.errors import TaskdeckError
 from tests.support.station import Station
 from tui_app import config
 from tui_app.daemon import Daemon
@@ -141,3 +142,11 @@ async def test_the_web_side_opens_and_closes_with_its_setting(station: Station, 
                 await asyncio.sleep(0.01)
         async with station.web(daemon) as http:
             assert (await http.get("/api/stats")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("web.trusted_proxies", "everybody"), ("web.trusted_origins", "https://example.org/deck")]
+)
+def test_nonsense_about_proxies_is_refused_by_name(station: Station, key: str, value: str) -> None:
+    with pytest.raises(TaskdeckError, match=key.replace(".", r"\.")):
+        config.set_option(station.locations.config, key, value)
