@@ -117,6 +117,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("app.help", "question_mark,f1", "help", "What the keys do here.", _APP, shown="?", footer=8),
         ActionSpec("app.palette", "ctrl+p", "palette", "Find any action by name.", _APP),
         ActionSpec("app.quit", "q", "quit", "Leave; tasks go on in the background.", _APP, footer=9),
+        ActionSpec("app.start", "R", "start the daemon", "After a loss: start the daemon, or try again now.", _APP),
         ActionSpec("app.stop", "Q", "stop the daemon", "Stop the daemon; running tasks go on when it starts again.",
                    _APP, destructive=True),
     )

@@ -56,6 +56,7 @@ class DeckApp(App[int]):
         places: Disks of the engine's machine; this machine's when None.
         closing: Closes what `connect` opened, awaited when the user leaves.
         stop: Stops the daemon, None when that cannot be asked from here.
+        start: Starts the daemon when the user asks for it after a loss; None when that cannot be done from here.
         detachable: Whether tasks go on when the application ends.
         settings_file: Where settings are changed; None hides that screen.
         clock: Seconds since the epoch.
@@ -81,6 +82,7 @@ class DeckApp(App[int]):
         where: str = "this machine",
         places: Places | None = None,
         stop: Callable[[], Awaitable[None]] | None = None,
+        start: Callable[[], Awaitable[None]] | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
         detachable: bool = True,
         settings_file: Path | None = None,
@@ -95,6 +97,7 @@ class DeckApp(App[int]):
         self.where = where
         self.places = places or LocalPlaces(PathPolicy.of(self.settings.roots))
         self.stop_engine = stop
+        self.start_engine = start
         self._closing_link = closing
         self.detachable = detachable
         self.settings_file = settings_file
@@ -157,6 +160,13 @@ class DeckApp(App[int]):
         await self.stop_engine()
         self._stopped = True
         self.exit(0)
+
+    async def start_again(self) -> None:
+        """Start the daemon and attach; nobody but the user may undo a stop."""
+        assert self.start_engine is not None
+        self.say("Starting the daemon ...", seconds=2)
+        await self.start_engine()
+        self.link.hurry()
 
     def leave(self) -> None:
         """Detach, from code that cannot wait."""
@@ -315,6 +325,7 @@ def run(
     mouse: bool = True,
     places: Places | None = None,
     stop: Callable[[], Awaitable[None]] | None = None,
+    start: Callable[[], Awaitable[None]] | None = None,
     closing: Callable[[], Awaitable[None]] | None = None,
     detachable: bool = True,
     settings_file: Path | None = None,
@@ -329,6 +340,7 @@ def run(
         mouse: Whether to take the mouse.
         places: Disks of the engine's machine, None for this one's.
         stop: Stops the daemon; None hides the action.
+        start: Starts the daemon when the user asks for it; None hides that action.
         closing: Closes what `connect` opened, awaited when the user leaves.
         detachable: Whether tasks go on afterwards (False for --solo).
         settings_file: Where settings are changed; None hides that screen.
@@ -343,6 +355,7 @@ def run(
         where=where,
         places=places,
         stop=stop,
+        start=start,
         closing=closing,
         detachable=detachable,
         settings_file=settings_file,

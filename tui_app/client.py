@@ -106,6 +106,10 @@ class TaskClient:
         body = wire.CreateRequest(op, options, None if base is None else to_uri(base))
         return await self._call("POST", "/api/v1/tasks", TaskView, body=body)
 
+    async def repeat(self, task_id: str, *, actor: Actor) -> TaskView:
+        """See `Tasks.repeat`."""
+        return await self._call("POST", f"{_task(task_id)}/repeat", TaskView, body={})
+
     async def control(
         self, ids: Sequence[str], action: Action, *, actor: Actor, until: float | None = None
     ) -> list[Outcome]:

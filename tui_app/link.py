@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -48,6 +49,7 @@ class Link:
         self._first_delay = first_delay
         self._tasks: Tasks | None = None
         self._watcher: Watcher | None = None
+        self._hurry = asyncio.Event()
         self.watch = Watch()
         self.state = LinkState()
 
@@ -104,8 +106,16 @@ class Link:
                 await _close(watcher_left)
             tried += 1
             self._set(LinkState(up=False, reason=reason, tried=tried))
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._hurry.wait()
+            self._hurry.clear()
             delay = min(delay * 2, LONGEST_DELAY)
+
+    def hurry(self) -> None:
+        """Try again now instead of after the pause."""
+        if not self.state.up:
+            self._hurry.set()
 
     async def close(self) -> None:
         """End the subscription."""

@@ -152,11 +152,11 @@ class Performer:
         if then is not None:
             then(view)
 
-    async def again(self, views: Sequence[TaskView], *, base: str) -> None:
-        """Submit the same operations as new tasks."""
+    async def again(self, views: Sequence[TaskView]) -> None:
+        """Queue the same operations as new tasks; the engine knows them exactly, we only know what can be shown."""
         for view in views:
-            detail = await self._app.tasks.detail(view.id, log_lines=0)
-            await self.submit({"op": view.op, **detail.params}, base=base)
+            new = await self._app.tasks.repeat(view.id, actor=self.actor)
+            self._app.say(f"{new.op} {new.title}: {new.note or new.state.value}, task {new.id}.")
 
 
 def _what(views: Sequence[TaskView]) -> str:

@@ -134,10 +134,14 @@ class ReorderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     move: int = 0
 
 
+SecretName = Annotated[str, Meta(pattern="^password$")]
+"""Every secret of today's operations has this name."""
+
+
 class UnlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Secrets for a task that waits for them, by field name."""
 
-    secrets: dict[str, Annotated[str, Meta(max_length=4096)]]
+    secrets: Annotated[dict[SecretName, Annotated[str, Meta(max_length=4096)]], Meta(min_length=1)]
 
 
 class StopRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -89,6 +89,12 @@ class Tasks(Protocol):
     ) -> TaskView:
         """Queue an operation given as JSON; returns once that is durable. `base`: directory of relative paths."""
 
+    async def repeat(self, task_id: str, *, actor: Actor) -> TaskView:
+        """Queue a task's operation again as a new task, exactly as it was stored.
+
+        The new task waits for its secrets when the old one had some: they are never stored.
+        """
+
     async def control(
         self, ids: Sequence[str], action: Action, *, actor: Actor, until: float | None = None
     ) -> list[Outcome]:

@@ -226,12 +226,15 @@ class Control:
         """Take secrets for a task; one that waits for them goes on.
 
         Raises:
-            TaskdeckError: `value` for a name that is no secret of its operation.
+            TaskdeckError: `task.state` when its operation takes none, `value` for a name that is not one of them.
         """
         known = {field.name for field in fields(spec_of(record.op_name).struct) if field.secret}
+        if not known:
+            raise TaskdeckError("task.state", f"cannot unlock task {record.id}", "its operation takes no secrets")
         if not secrets or not secrets.keys() <= known:
-            names = ", ".join(sorted(known)) or "none"
-            raise TaskdeckError("value", f"cannot unlock task {record.id}", f"its secrets are: {names}")
+            raise TaskdeckError(
+                "value", f"cannot unlock task {record.id}", f"its secrets are: {', '.join(sorted(known))}"
+            )
         async with record.lock:
             demand(record.id, record.state, Step.UNLOCK)
             record.secrets.update(secrets)

@@ -161,6 +161,13 @@ def body(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], 
     return msgspec.json.decode(params), msgspec.json.decode(result) if result else None, after
 
 
+def order(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], list[str]]:
+    """What a task was asked to do, without secrets, and the names of the secrets it was given."""
+    query = "SELECT params, secret_names FROM body JOIN task ON task.id = body.task WHERE task=?"
+    params, names = connection.execute(query, (task_id,)).fetchone()
+    return msgspec.json.decode(params), msgspec.json.decode(names, type=list[str])
+
+
 def log_after(connection: sqlite3.Connection, task_id: str, after: int, limit: int) -> list[tuple[int, str]]:
     """Stored log lines with a number above `after`, the last `limit` of them."""
     rows = connection.execute(

@@ -184,8 +184,28 @@ class TaskService:
         if options.key is not None and (known := await self._by_key(actor, options.key, request)):
             return known
         after = tuple(dict.fromkeys([await self.reader.resolve(task_id) for task_id in options.after]))
+        return await self._enqueue(request, options, after, actor)
+
+    async def repeat(self, task_id: str, *, actor: Actor) -> TaskView:
+        """See `Tasks.repeat`."""
+        full = await self.reader.resolve(task_id)
+        op, asked = await self.store.read(lambda c: history.order(c, full))
+        request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, None, unknown=asked)
+        return await self._enqueue(request, SubmitOptions(), (), actor, asked=asked)
+
+    async def _enqueue(
+        self,
+        request: Request,
+        options: SubmitOptions,
+        after: tuple[str, ...],
+        actor: Actor,
+        *,
+        asked: Sequence[str] = (),
+    ) -> TaskView:
+        """Record a task and give it its place; it waits for the secrets named in `asked`."""
         while True:
             record = self._new_record(request, options, after, actor)
+            record.secret_names = tuple(sorted({*record.secret_names, *asked}))
             await self._first_place(record, options)
             # Before the commit, lest a dependency end in between unheard.
             for needed in record.missing_deps:

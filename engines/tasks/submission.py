@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from engines import operations
@@ -14,6 +15,7 @@ from engines.settings import Settings
 from engines.tasks.rows import text
 
 _PRIORITY_LIMIT = 1000
+_STAND_IN = "given later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,27 @@ class Request:
         return hashlib.sha256(text(self.json).encode()).hexdigest()
 
 
-def prepare(data: Json, policy: PathPolicy, settings: Settings, base: str | None) -> Request:
+def prepare(
+    data: Json, policy: PathPolicy, settings: Settings, base: str | None, *, unknown: Collection[str] = ()
+) -> Request:
     """Check a request; touches the disk (stat calls), so call it off the event loop.
+
+    Args:
+        data: The operation as JSON.
+        policy: What paths are allowed.
+        settings: Defaults of parameters that were left out.
+        base: Directory of relative paths.
+        unknown: Secrets that will be given later; the checks see a stand-in for each.
 
     Raises:
         TaskdeckError: `usage`, `value`, `path.*`, and what the operation's own check raises.
     """
-    op = operations.with_defaults(operations.parse(data), settings)
+    op = operations.with_defaults(operations.parse({**data, **dict.fromkeys(unknown, _STAND_IN)}), settings)
     op = operations.absolute(op, policy, base=base or policy.roots[0])
     operations.check(op, policy, settings)
     bare, secrets = operations.split_secrets(op)
+    for name in unknown:
+        secrets.pop(name, None)
     spec = operations.spec_of(op)
     return Request(spec, bare, operations.to_json(bare), operations.title(bare), spec.is_resumable(bare), secrets)
 

@@ -360,3 +360,16 @@ def test_interrupting_a_waiting_script_detaches(station: Station) -> None:
     finally:
         station.run("resume", "--all")
     until(lambda: station.json("show", task)["view"]["state"] == "completed")
+
+
+def test_again_queues_the_same_operation_as_a_new_task(station: Station) -> None:
+    tree(station.root, "odd\nname")
+    assert station.run("zip", "odd\nname").returncode == 0
+    first = station.json("history", "--limit", "1")["tasks"][0]
+    done = station.run("again", first["id"])
+    assert done.returncode == 0, done.stderr
+    again = done.stdout.split()[0]
+    assert again != first["id"]
+    assert station.run("wait", again).returncode == 0
+    assert len(list(station.root.glob("odd*.zip"))) == 2
+    assert station.run("again", "zzzz").returncode == Exit.NOT_FOUND

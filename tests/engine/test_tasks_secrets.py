@@ -57,6 +57,17 @@ async def test_task_that_finds_out_it_needs_a_password_waits_for_one(tmp_path: P
         assert (await deck.ended(task.id)).state is TaskState.COMPLETED
 
 
+async def test_a_repeated_task_asks_for_the_secrets_of_the_first(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        first = await deck.steps(count=1, password=SECRET)
+        assert (await deck.ended(first.id)).state is TaskState.COMPLETED
+        again = await deck.service.repeat(first.id, actor=ME)
+        assert again.id != first.id
+        assert (again.state, again.reason) == (TaskState.WAITING, WaitReason.PASSWORD)
+        await deck.service.unlock(again.id, {"password": SECRET}, actor=ME)
+        assert (await deck.ended(again.id)).state is TaskState.COMPLETED
+
+
 async def test_wrong_password_fails_and_a_retry_asks_again(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
         task = await deck.act("need", password="swordfish")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engines.model import Action, TaskState, WaitReason
+from engines.model import Action, Actor, TaskState, WaitReason
 from tests.support.operations import content
 from tests.support.workbench import running
 
@@ -86,3 +86,16 @@ async def test_failed_task_can_be_retried(tmp_path: Path) -> None:
         outcome = await deck.ask(task.id, Action.RETRY)
         assert outcome.ok, outcome
         assert (await deck.ended(task.id)).attempt == 2
+
+
+async def test_a_repeated_task_works_on_the_same_bytes_however_they_look(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        name = "line\nbreak \x1b[31m"
+        first = await deck.steps(name, count=1)
+        assert (await deck.ended(first.id)).state is TaskState.COMPLETED
+        (deck.root / name).unlink()
+        again = await deck.service.repeat(first.id, actor=Actor("bob", "web"))
+        assert (again.owner, again.face) == ("bob", "web")
+        assert (await deck.ended(again.id)).state is TaskState.COMPLETED
+        assert (deck.root / name).exists()
+        assert (await deck.service.view(first.id)).state is TaskState.COMPLETED

@@ -362,6 +362,17 @@ class FakeTasks:
         self.wake()
         return view
 
+    async def repeat(self, task_id: str, *, actor: Actor) -> TaskView:
+        self._ask("repeat", task_id)
+        before = await self.view(task_id)
+        view = self.put(
+            make_view(f"n{len(self.views):03d}", op=before.op, kind=before.kind, title=before.title,
+                      state=TaskState.QUEUED, created=self.clock(), started=None, done=0, total=None, item="",
+                      owner=actor.name, face=actor.face, position=len(self.views))
+        )  # fmt: skip
+        self.wake()
+        return view
+
     async def control(
         self, ids: Sequence[str], action: Action, *, actor: Actor, until: float | None = None
     ) -> list[Outcome]:

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.terminal import ROOT, Tmux, until
+from tui_app.local import answers
+from tui_app.locations import Locations
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +37,26 @@ def home() -> Iterator[tuple[Path, dict[str, str]]]:
         try:
             yield folder, environment
         finally:
-            subprocess.run([*TASKDECK, "stop"], env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=ROOT,
-                           capture_output=True, timeout=60, check=False)  # fmt: skip
+            command("stop", environment)
+
+
+def command(word: str, environment: dict[str, str], *more: str) -> int:
+    """A command line to its end; its status."""
+    return subprocess.run(
+        [*TASKDECK, word, *more],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    ).returncode
 
 
 def test_a_task_outlives_the_terminal_and_is_taken_up_again(home: tuple[Path, dict[str, str]]) -> None:
     folder, environment = home
     data = folder / "data"
     data.mkdir()
-    for number in range(30):
+    for number in range(16):
         (data / f"file {number}.bin").write_bytes(os.urandom(2_000_000))
     with Tmux(TASKDECK, env=environment, cwd=folder, size=(100, 30)) as terminal:
         terminal.expect("No tasks yet", 60)
@@ -67,7 +81,7 @@ def test_a_task_outlives_the_terminal_and_is_taken_up_again(home: tuple[Path, di
     assert unpacked == {path.name: path.read_bytes() for path in data.iterdir()}
 
 
-def test_a_daemon_that_is_killed_comes_back_and_so_does_the_picture(home: tuple[Path, dict[str, str]]) -> None:
+def test_a_stopped_daemon_stays_stopped_until_a_person_starts_it(home: tuple[Path, dict[str, str]]) -> None:
     folder, environment = home
     (folder / "data").mkdir()
     (folder / "data" / "one.bin").write_bytes(os.urandom(1_000_000))
@@ -76,11 +90,27 @@ def test_a_daemon_that_is_killed_comes_back_and_so_does_the_picture(home: tuple[
         terminal.type(":zip data")
         terminal.press("Enter")
         terminal.expect("completed", 60)
-        status = subprocess.run([*TASKDECK, "stop"], env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-                                cwd=ROOT, capture_output=True, timeout=60, check=False)  # fmt: skip
-        assert status.returncode == 0
-        # The interface starts the daemon again by itself and shows the same task.
-        terminal.type(":zip data tar.gz")
+        assert command("stop", environment) == 0
+        terminal.expect("R starts the daemon", 30)
+        assert "completed" in terminal.screen(), "the last picture stays"
+        assert not answers(Locations.of(environment))
+        terminal.press("a")
+        terminal.expect("cannot reach the task engine")
+        time.sleep(2)  # several attempts to attach again pass by; none of them may start it
+        assert not answers(Locations.of(environment))
+        terminal.press("R")
         until(lambda: "connection lost" not in terminal.screen(), "attached again", 60)
+        terminal.type(":zip data tar.gz")
         terminal.press("Enter")
         terminal.expect("2 tasks", 60)
+
+
+def test_the_picture_comes_back_by_itself_when_the_daemon_restarts(home: tuple[Path, dict[str, str]]) -> None:
+    folder, environment = home
+    with Tmux(TASKDECK, env=environment, cwd=folder, size=(100, 30)) as terminal:
+        terminal.expect("No tasks yet", 60)
+        assert command("restart", environment) == 0
+        (folder / "data").mkdir()
+        assert command("zip", environment, str(folder / "data")) == 0
+        terminal.expect("1 task", 60)
+        until(lambda: "connection lost" not in terminal.screen(), "attached again", 60)

@@ -146,11 +146,13 @@ async def test_pause_all_and_back() -> None:
         assert not d.tasks.paused_all
 
 
-async def test_run_again_submits_the_same_operation() -> None:
+async def test_run_again_leaves_the_exact_operation_to_the_engine() -> None:
     async with deck() as d:
         await d.press("a")
-        call = d.asked("submit")[0]
-        assert call[1] == {"op": "zip", "path": "/home/ada/movies", "format": "zip", "level": 6}
+        assert d.asked("repeat") == [("repeat", "run1")] and not d.asked("submit")
+        await d.press("space", "space", "a")
+        assert d.asked("repeat")[1:] == [("repeat", "run1"), ("repeat", "run2")]
+        assert not d.screen.list.marks
 
 
 async def test_copy_command_and_path_use_the_terminals_clipboard() -> None:

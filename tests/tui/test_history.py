@@ -54,7 +54,7 @@ async def test_filter_and_order() -> None:
 async def test_run_again_and_details_and_remove() -> None:
     async with deck() as d:
         await d.press("H", "a")
-        assert len(d.asked("submit")) == 1
+        assert len(d.asked("repeat")) == 1
         await d.press("enter")
         await d.until(lambda: "taskdeck zip" in d.text())
         await d.press("escape", "d", "y")

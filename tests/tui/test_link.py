@@ -46,6 +46,25 @@ async def test_it_comes_back_by_itself_with_what_happened_meanwhile() -> None:
         assert not d.screen.list.stale and "connection lost" not in d.text()
 
 
+async def test_only_the_user_starts_the_daemon_again() -> None:
+    started = []
+
+    async def start() -> None:
+        started.append(True)
+        d.tasks.restore()
+
+    async with deck(start=start, size=(120, 30)) as d:
+        await d.press("R")
+        assert not started and any("answers already" in text for text in d.toasts())
+        d.tasks.lose("the daemon was stopped")
+        await d.until(lambda: d.app.link.state.tried > 2)
+        await d.settle()
+        assert not started and "R starts the daemon" in d.text()
+        await d.press("R")
+        await d.until(lambda: d.app.link.state.up)
+        assert started == [True]
+
+
 async def test_an_action_without_engine_is_refused_with_a_reason() -> None:
     async with deck() as d:
         d.tasks.lose("the daemon was stopped")

@@ -287,6 +287,16 @@ async def test_reorder_and_control_all(station: Station, daemon: Daemon) -> None
     assert (await daemon.tasks.wait(view.id)).state == "completed"
 
 
+async def test_repeat_makes_a_new_task_of_the_same_operation(station: Station, daemon: Daemon) -> None:
+    view = await make(daemon)
+    await daemon.tasks.wait(view.id)
+    async with station.http() as http:
+        answer = await http.post(f"/api/v1/tasks/{view.id}/repeat", json={})
+        again = await answer.json()
+        assert answer.status == 201 and again["id"] != view.id and again["op"] == view.op
+        assert (await http.post("/api/v1/tasks/zzzz/repeat", json={})).status == 404
+
+
 async def test_hello_names_version_and_protocol_on_every_answer(station: Station, daemon: Daemon) -> None:
     async with station.http() as http:
         answer = await http.get("/api/v1/hello")

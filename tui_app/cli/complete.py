@@ -18,7 +18,7 @@ PATHS: Final = "__paths__"
 _ID_COMMANDS: Final = {
     "show": "", "wait": "status:open", "logs": "", "pause": "status:open", "resume": "status:paused",
     "cancel": "status:open", "retry": "status:failed,cancelled", "remove": "status:ended", "priority": "status:queued",
-    "unlock": "status:waiting",
+    "unlock": "status:waiting", "again": "status:ended",
 }  # fmt: skip
 _PATH_KINDS: Final = (Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER)
 _PATH_OPTIONS: Final = ("--config", "--root", "--password-file")

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     elif name == "unlock":
         parser.add_argument("id", metavar="ID")
         secret.add_arguments(parser)
+    elif name == "again":
+        parser.add_argument("id", nargs="+", metavar="ID", help="ids, or unique beginnings of them")
     else:
         parser.add_argument("id", nargs="*", metavar="ID", help="ids, or unique beginnings of them")
         parser.add_argument("--filter", metavar="FILTER", help="all tasks that match, such as `status:failed since:1d`")
@@ -47,6 +49,8 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
             return _priority(context, arguments)
         case "unlock":
             return _unlock(context, arguments)
+        case "again":
+            return _again(context, arguments)
     if getattr(arguments, "all", False):
         return _everything(context, Action(name), arguments)
     if not arguments.id and arguments.filter is None:
@@ -113,6 +117,25 @@ def _unlock(context: Context, arguments: argparse.Namespace) -> int:
     password = secret.given(None, vars(arguments)) or secret.ask("Password")
     view = context.client().post(path, TaskView, wire.UnlockRequest({"password": password}))
     return _shown(view, f"{view.id} {view.state}", json=arguments.json)
+
+
+def _again(context: Context, arguments: argparse.Namespace) -> int:
+    paths = [task_path(task_id, "/repeat") for task_id in arguments.id]
+    client = context.client()
+    views: list[TaskView] = []
+    status: int = Exit.OK
+    for path in paths:
+        try:
+            views.append(client.post(path, TaskView, {}))
+        except TaskdeckError as error:
+            show_error(error.info)
+            status = status or error.info.exit
+    if arguments.json:
+        out_json({"tasks": views})
+    else:
+        for view in views:
+            out(f"{view.id} {view.state}")
+    return status
 
 
 def _shown(view: TaskView, text: str, *, json: bool) -> int:

@@ -46,12 +46,20 @@ def _attached(context: Context) -> int:
     from tui_app.app import run
 
     clients: list[TaskClient] = []
+    attached = False
 
-    async def connect() -> Tasks:
-        from tui_app.client import TaskClient
+    async def start() -> None:
         from tui_app.local import ensure_daemon
 
         await asyncio.to_thread(ensure_daemon, context.locations, flags=context.global_arguments())
+
+    async def connect() -> Tasks:
+        nonlocal attached
+        from tui_app.client import TaskClient
+
+        if not attached:  # later it may be down because somebody stopped it: then only the user starts it again
+            await start()
+            attached = True
         await closing()
         client = TaskClient(socket=context.locations.socket(), face="tui", reconnect=False)
         clients.append(client)
@@ -70,6 +78,7 @@ def _attached(context: Context) -> int:
         context.load_config().settings,
         where="this machine",
         stop=stop,
+        start=start,
         closing=closing,
         settings_file=context.locations.config,
     )

@@ -63,6 +63,7 @@ _OWN: Final = (
     Command("resume", Group.TASKS, "Resume tasks, or everything.", _CONTROL),
     Command("cancel", Group.TASKS, "Cancel tasks.", _CONTROL),
     Command("retry", Group.TASKS, "Run failed or cancelled tasks again.", _CONTROL),
+    Command("again", Group.TASKS, "Queue the operations of tasks again, as new tasks.", _CONTROL),
     Command("remove", Group.TASKS, "Remove ended tasks from the history.", _CONTROL),
     Command("priority", Group.TASKS, "Change a queued task's priority or place.", _CONTROL),
     Command("unlock", Group.TASKS, "Give a password to a task that waits for one.", _CONTROL),

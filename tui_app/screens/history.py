@@ -198,7 +198,7 @@ class HistoryScreen(DeckScreen):
     def action_again(self) -> None:
         """Submit the operation as a new task."""
         if self.current is not None:
-            self.deck.performer.start(self.deck.performer.again([self.current], base=self.deck.places.base()))
+            self.deck.performer.start(self.deck.performer.again([self.current]))
 
     def action_remove(self) -> None:
         """Take the task off the history, after a question."""

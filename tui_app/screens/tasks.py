@@ -152,7 +152,10 @@ class TasksScreen(DeckScreen):
         state, query = self.deck.link.state, self.watch_now.query
         alert = ""
         if not state.up and state.tried:
+            key = first_key("app.start", self.deck.settings.tui.keymap)
             alert = f"connection lost: {state.reason}; trying again"
+            if self.deck.start_engine is not None and key:
+                alert = f"connection lost, {key} starts the daemon: {state.reason}"
         notes: list[str] = []
         if self.list.marks:
             notes.append(f"{len(self.list.marks)} marked")
@@ -413,7 +416,9 @@ class TasksScreen(DeckScreen):
 
     def _do_task_again(self) -> None:
         views = self.list.chosen()
-        self.deck.performer.start(self.deck.performer.again(views, base=self.deck.places.base()))
+        if views:
+            self.deck.performer.start(self.deck.performer.again(views))
+            self._unmark()
 
     def _do_task_copy_command(self) -> None:
         current = self.list.current
@@ -625,6 +630,14 @@ class TasksScreen(DeckScreen):
             ),
             lambda yes: self.deck.leave() if yes else None,
         )
+
+    def _do_app_start(self) -> None:
+        if self.deck.link.state.up:
+            self.deck.say("The daemon answers already.")
+        elif self.deck.start_engine is None:
+            self.deck.link.hurry()
+        else:
+            self.deck.performer.start(self.deck.start_again())
 
     def _do_app_stop(self) -> None:
         if self.deck.stop_engine is None:

@@ -250,6 +250,12 @@ async def reorder(request: web.Request) -> web.Response:
     return json_response(found)
 
 
+async def repeat(request: web.Request) -> web.Response:
+    """POST /api/v1/tasks/{id}/repeat."""
+    view = await request.app[DECK].tasks.repeat(_id(request), actor=caller(request).actor)
+    return json_response(view, status=201)
+
+
 async def unlock(request: web.Request) -> web.Response:
     """POST /api/v1/tasks/{id}/unlock."""
     body = await read_body(request, wire.UnlockRequest)
@@ -539,6 +545,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         TaskView,
         wire.ReorderRequest,
         errors=(404, 409),
+    ),
+    Route(
+        "POST", "/api/v1/tasks/{id}/repeat", repeat, "Queue its operation again.", TaskView, status=201, errors=(404,)
     ),
     Route(
         "POST", "/api/v1/tasks/{id}/unlock", unlock, "Give a password.", TaskView, wire.UnlockRequest, errors=(404, 409)
