@@ -94,7 +94,8 @@ class OperationSpec:
         reply: `(op, result as JSON object) -> Reply`, called by faces.
         check: `(op, policy, settings) -> None`: cheap refusal of bad input before a task is made (stat calls
             only); raises TaskdeckError.
-        resumable: Whether a later attempt goes on from a checkpoint: a bool, or a function `(op) -> bool`.
+        resumable: Whether a later attempt goes on from a checkpoint: a bool, a function `(op) -> bool`, or the
+            name of one that has to look at the file (it must not raise).
         writes: Whether the disk guard applies.
         output: The field of the result that holds the path of what was made (a path or a file: URI), "" for
             operations that make nothing.
@@ -109,7 +110,7 @@ class OperationSpec:
     run: str
     reply: str
     check: str = ""
-    resumable: bool | Callable[[Any], bool] = False
+    resumable: bool | str | Callable[[Any], bool] = False
     writes: bool = False
     output: str = ""
     examples: tuple[str, ...] = ()
@@ -133,7 +134,10 @@ class OperationSpec:
 
     def is_resumable(self, op: Operation) -> bool:
         """Whether this very operation goes on from a checkpoint after a crash."""
-        return self.resumable if isinstance(self.resumable, bool) else self.resumable(op)
+        if isinstance(self.resumable, bool):
+            return self.resumable
+        decide = load(self.resumable) if isinstance(self.resumable, str) else self.resumable
+        return bool(decide(op))
 
 
 @dataclass(frozen=True, slots=True)

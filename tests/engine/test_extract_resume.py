@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import run
 from engines.archive.extract.run import Checkpoints
 from engines.job import Stop, Stopped
 from engines.model import Json
-from engines.operations import Unzip
+from engines.operations import Unzip, spec_of
 from tests.support.archives import snapshot
 from tests.support.jobs import RecordingJob
 
@@ -157,12 +158,85 @@ def test_changed_archive_starts_again(tmp_path: Path, eager: None) -> None:
     assert sorted(os.listdir(archive.parent)) == ["root", "x.zip"]
 
 
+def test_half_unpacked_inner_archive_is_not_taken_as_done(tmp_path: Path, eager: None) -> None:
+    """The task ends in the middle of the second archive inside; the next attempt gives what one undisturbed gives."""
+    source = tmp_path / "source"
+    corpus(source, 60)
+    for name in ("a.zip", "b.zip"):
+        subprocess.run(["zip", "-qry", name, "root"], cwd=source, check=True)
+    subprocess.run(["tar", "--exclude=root", "-cf", "outer.tar", "a.zip", "b.zip"], cwd=source, check=True)
+    expected = snapshot(source / "root")
+    box = tmp_path / "box"
+    box.mkdir()
+    (source / "outer.tar").rename(box / "outer.tar")
+    op = Unzip(path=str(box / "outer.tar"), nested=True)
+
+    def in_the_second(job: RecordingJob) -> Stop | None:
+        return Stop.SUSPEND if list(box.glob(".taskdeck*/b/root/*/f*")) else None
+
+    job = RecordingJob(tmp_path, stop_when=in_the_second)
+    with pytest.raises(Stopped):
+        run(op, job)
+    staging = next(box.glob(".taskdeck*"))
+    assert (staging / "b.zip").exists(), "half done"
+    assert not (staging / "a.zip").exists(), "done"
+    second = RecordingJob(tmp_path, attempt=2, checkpoint=job.saved[-1])
+    assert run(op, second).nested == 2
+    assert sorted(os.listdir(box)) == ["outer", "outer.tar"]
+    assert sorted(os.listdir(box / "outer")) == ["a", "b"]
+    assert snapshot(box / "outer/a/root") == snapshot(box / "outer/b/root") == expected
+
+
+def test_nothing_inside_to_unpack_leaves_the_checkpoint_usable(tmp_path: Path, eager: None) -> None:
+    archive, expected = packed(tmp_path, "x.tar")
+    job = RecordingJob(tmp_path)
+    run(Unzip(path=str(archive), nested=True), job)
+    assert "nested" not in {state.get("stage") for state in job.saved}
+    assert snapshot(archive.parent / "root") == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "resumes"),
+    [
+        (["zip", "-qr", "x", "root"], True),
+        (["zip", "-qr0", "x", "root"], True),
+        (["zip", "-qr", "-P", "secret", "x", "root"], False),  # ZipCrypto goes through 7zz
+        ([bundled_sevenzip(), "a", "-tzip", "-mem=AES256", "-psecret", "-bso0", "-bsp0", "x", "root"], True),
+        ([bundled_sevenzip(), "a", "-tzip", "-mm=PPMd", "-bso0", "-bsp0", "x", "root"], False),
+        (["tar", "cf", "x", "root"], True),
+        (["tar", "cJf", "x", "root"], True),
+        ([bundled_sevenzip(), "a", "-bso0", "-bsp0", "x", "root"], False),
+        (["bsdtar", "--format=cpio", "-cf", "x", "root"], False),
+        (["gzip", "-k", "-S", ".gz", "root/f"], False),
+    ],
+)
+def test_task_says_beforehand_whether_it_could_be_resumed(tmp_path: Path, command: list[str], resumes: bool) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/f").write_text("hello " * 500)
+    subprocess.run(command, cwd=tmp_path, check=True)
+    made = next(
+        path
+        for path in (tmp_path / "x", tmp_path / "x.zip", tmp_path / "x.7z", tmp_path / "root/f.gz")
+        if path.exists()
+    )
+    op = Unzip(path=str(made))
+    assert spec_of(op).is_resumable(op) is resumes
+
+
+def test_file_that_is_no_archive_or_missing_is_not_called_resumable(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("no archive")
+    for name in ("x", "missing", ""):
+        op = Unzip(path=str(tmp_path / name))
+        assert spec_of(op).is_resumable(op) is False
+
+
 CHILD = """
 import json, sys
 from pathlib import Path
 from engines.archive.extract import run as module
+from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import run
-from engines.operations import Unzip
+from engines.operations import Unzip, spec_of
 from tests.support.jobs import RecordingJob
 
 def offer(self, count):

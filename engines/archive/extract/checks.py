@@ -1,4 +1,4 @@
-"""Cheap refusals before a task is made: `stat` calls only, no byte of the archive is read."""
+"""Cheap looks before a task is made: refusals by `stat` calls only, and whether it could be resumed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from engines.names import display
 from engines.operations import Unzip, ZipInfo, ZipTest
 from engines.paths import PathPolicy, unreadable
 from engines.settings import Settings
+
+_LOOKED_AT = 1_000_000  # members: a directory beyond that is not read twice
 
 
 def check_archive(op: Unzip | ZipInfo | ZipTest, policy: PathPolicy, settings: Settings) -> None:
@@ -57,3 +59,25 @@ def check_unzip(op: Unzip, policy: PathPolicy, settings: Settings) -> None:
             "permission denied",
             "name a destination that you may write to",
         )
+
+
+def resumes(op: Unzip) -> bool:
+    """Whether unpacking goes on after a crash: zip and tar do, what other programs or libraries unpack starts again.
+
+    Judged as `run` does, by the first bytes, and of a zip by its directory, since ZipCrypto and rare methods are left
+    to 7zz. False when the file cannot be read or recognised.
+    """
+    from engines.archive.detect import Family, detect
+    from engines.archive.encodings import Decoder
+    from engines.archive.extract.zip_directory import needs_tool, read_directory
+    from engines.archive.volumes import Volumes
+
+    try:
+        found = detect(Path(op.path))
+        if found.family is not Family.ZIP:
+            return found.family is Family.TAR
+        with Volumes(found.volumes) as volumes:
+            directory = read_directory(volumes, Decoder("latin-1"), max_entries=_LOOKED_AT)
+        return not any(needs_tool(entry) for entry in directory.entries)
+    except (TaskdeckError, OSError, ValueError):
+        return False

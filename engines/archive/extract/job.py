@@ -176,6 +176,11 @@ def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: in
     with files.open_folder(staging) as folder:
         checkpoints = Checkpoints(job, folder, base)
         suspended = False
+
+        def begin_nested() -> None:
+            checkpoints.close()
+            job.save({**base, "stage": "nested"})
+
         try:
             with Tree(folder, replace=bool(base.get("again"))) as tree:
                 limits = Limits.of(job.settings.archive, keep_free=files.RESERVE)
@@ -195,9 +200,9 @@ def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: in
                 if op.nested:
                     from engines.archive.extract.nested import unpack_nested  # imports this module
 
-                    nested = unpack_nested(context)
+                    nested = unpack_nested(context, begin_nested)
         except Stopped:
-            suspended = job.keep_partial()
+            suspended = job.keep_partial() and not checkpoints.closed
             raise
         finally:
             checkpoints.close(final=suspended)
@@ -305,9 +310,12 @@ def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | N
 
     staging = Path(from_uri(str(state.get("staging", ""))))
     usable = staging.parent == place.folder and staging.is_dir() and not staging.is_symlink()
-    if usable and state.get("identity") == identity:
+    if usable and state.get("identity") == identity and state.get("stage") != "nested":
         return staging, state
-    if usable:
+    if usable and state.get("stage") == "nested":
+        job.log("the last attempt ended between archives inside this one: starting again", level="warning")
+        _discard(job, staging)
+    elif usable:
         job.log("the archive changed since the last attempt: starting again", level="warning")
         _discard(job, staging)
     return None, {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,12 @@ _DOCUMENTS: Final = re.compile(
 """Suffixes of files that people open, not unpack."""
 
 
-def unpack_nested(run: Run) -> int:
+def unpack_nested(run: Run, begin: Callable[[], None]) -> int:
     """Unpack every archive in the run's tree; how many there were.
+
+    Args:
+        begin: Called before the first one: from here on the tree no longer shows what was done and what was not,
+            so an attempt that ends here cannot be taken up.
 
     The members of inner archives count against the same limits; an inner archive is removed once its folder holds
     all of it (the outer one still has it).
@@ -37,10 +42,10 @@ def unpack_nested(run: Run) -> int:
             archive raises (with --keep-broken it is noted instead, and the inner archive stays).
     """
     root = Path(os.readlink(f"/proc/self/fd/{run.tree.root}"))
-    return _folder(run, root, 1)
+    return _folder(run, root, 1, begin)
 
 
-def _folder(run: Run, folder: Path, depth: int) -> int:
+def _folder(run: Run, folder: Path, depth: int, begin: Callable[[], None]) -> int:
     count = 0
     done: set[Path] = set()
     for base, folders, names in os.walk(folder, followlinks=False):
@@ -60,9 +65,11 @@ def _folder(run: Run, folder: Path, depth: int) -> int:
                     "archive.max_depth",
                 )
             done.update(found.volumes)
+            if depth == 1 and not count:
+                begin()
             inner = _unpack(run, found, path)
             if inner is not None:
-                count += 1 + _folder(run, inner, depth + 1)
+                count += 1 + _folder(run, inner, depth + 1, begin)
                 folders[:] = [item for item in folders if Path(base, item) != inner]
     return count
 

@@ -274,6 +274,11 @@ class Checkpoints:
         self._next = float("inf")
         self._wake.set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is saved."""
+        return self._stopping
+
     def close(self, *, final: bool = False) -> None:
         """Save nothing more; with `final` the last state is made durable first.
 

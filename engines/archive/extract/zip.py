@@ -17,7 +17,7 @@ from engines.archive.encodings import Decoder
 from engines.archive.extract import zip_codec
 from engines.archive.extract.run import Batches, Keeping, Run, member_errors, write_all
 from engines.archive.extract.zip_codec import WrongPasswordError, label
-from engines.archive.extract.zip_directory import Directory, Entry, damaged, read_directory
+from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool, read_directory
 from engines.archive.member import MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
@@ -57,7 +57,7 @@ def extract(run: Run) -> None:
             if not run.broken_count:
                 run.spoiled(run.found.path.name, error)
             return
-        if any(_needs_tool(entry) for entry in directory.entries):
+        if any(needs_tool(entry) for entry in directory.entries):
             from engines.archive.extract import sevenzip
 
             unlock(run, volumes, [Job(entry, ()) for entry in directory.entries])
@@ -68,11 +68,6 @@ def extract(run: Run) -> None:
         _write(run, volumes, jobs)
         for job in links:
             _link(run, volumes, job)
-
-
-def _needs_tool(entry: Entry) -> bool:
-    """Whether 7zz has to unpack this: traditional encryption (25 times as fast there) and rare methods."""
-    return (entry.encrypted and not entry.aes) or entry.method not in zip_codec.NATIVE
 
 
 def load(run: Run, volumes: Volumes) -> Directory:
@@ -361,7 +356,7 @@ def test(run: Run) -> None:
         directory = load(run, volumes)
         jobs = [Job(entry, ()) for entry in directory.entries if entry.kind is not MemberKind.FOLDER]
         unlock(run, volumes, jobs)
-        if any(_needs_tool(entry) for entry in directory.entries):
+        if any(needs_tool(entry) for entry in directory.entries):
             from engines.archive.extract import sevenzip
 
             sevenzip.test(run)

@@ -23,8 +23,6 @@ from engines.errors import TaskdeckError
 from engines.names import display
 
 CHUNK: Final = 1 << 20
-NATIVE: Final = frozenset({0, 8, 9, 12, 14, 93, 95})
-"""Methods decoded here; the others are left to 7zz."""
 
 _LOCAL: Final = struct.Struct("<4s2xH18x2H")
 _MEMORY: Final = 512 << 20  # bytes an LZMA dictionary may take

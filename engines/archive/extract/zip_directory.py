@@ -26,6 +26,8 @@ _EOCD64: Final = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64: Final = struct.Struct("<4sLQL")
 _CENTRAL: Final = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL_SIZE: Final = 30
+NATIVE: Final = frozenset({0, 8, 9, 12, 14, 93, 95})
+"""Methods decoded by `zip_codec`; the others are left to 7zz."""
 _UNIX_HOSTS: Final = frozenset({3, 19})
 _DOS_HOSTS: Final = frozenset({0, 6, 10, 11, 14})
 METHODS: Final = {
@@ -321,3 +323,8 @@ def _dos_time(date: int, clock: int) -> float:
         )
     except (OverflowError, ValueError):
         return 315532800.0
+
+
+def needs_tool(entry: Entry) -> bool:
+    """Whether 7zz has to unpack this: traditional encryption (25 times as fast there) and rare methods."""
+    return (entry.encrypted and not entry.aes) or entry.method not in NATIVE
