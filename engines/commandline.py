@@ -15,7 +15,7 @@ import msgspec
 from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.names import display
-from engines.operations import OPERATIONS, Accepts, Field, fields, parse, spec_of
+from engines.operations import OPERATIONS, Accepts, Field, bad_value, fields, parse, spec_of
 
 
 def split(line: str) -> list[str]:
@@ -103,17 +103,8 @@ def _value(field: Field, word: str) -> Any:
         try:
             return msgspec.convert(word, field.type, strict=False)
         except msgspec.ValidationError:
-            raise TaskdeckError(
-                "value", f"cannot use '{display(word)}' as {field.name}", f"it must be {_article(field)}"
-            ) from None
+            raise bad_value(field, word) from None
     return word
-
-
-def _article(field: Field) -> str:
-    limits = ""
-    if field.ge is not None and field.le is not None:
-        limits = f" from {field.ge:g} to {field.le:g}"
-    return {int: "a whole number", float: "a number", bool: "true or false"}[field.type] + limits
 
 
 def usage(name: str) -> str:

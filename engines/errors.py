@@ -104,6 +104,11 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     """Technical lines for the log and the task page: the tail of a tool's output. Safe for display."""
 
     @property
+    def coded(self) -> str:
+        """The sentence and the code one can look up: how people see errors on every text face."""
+        return f"{self.message} [{self.code}]"
+
+    @property
     def exit(self) -> Exit:
         """The exit status of a command that ends with this error."""
         return CODES.get(self.code, CODES["internal"]).exit
@@ -147,6 +152,11 @@ class TaskdeckError(Exception):
     def info(self) -> ErrorInfo:
         """The error in its wire form."""
         return ErrorInfo(self.code, self.message, self.detail)
+
+    @property
+    def coded(self) -> str:
+        """See `ErrorInfo.coded`."""
+        return self.info.coded
 
     def __reduce__(self) -> tuple[object, ...]:
         return (TaskdeckError.from_info, (self.info,))

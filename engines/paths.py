@@ -127,6 +127,15 @@ def _collapse(path: str) -> str:
     return os.path.join(os.path.realpath(head), tail)
 
 
+def _missing(path: str | Path) -> tuple[str, str]:
+    """Why something is missing, and what to do: a link is there, what it names is not."""
+    try:
+        target = os.readlink(path)
+    except OSError:
+        return "it does not exist", "check the spelling"
+    return f"it is a link to '{display(target, limit=200)}', which does not exist", "mend the link"
+
+
 def unreadable(given: str | Path, error: OSError) -> TaskdeckError:
     """The error for an OSError met while opening or writing a path."""
     name = display(given)
@@ -139,7 +148,7 @@ def unreadable(given: str | Path, error: OSError) -> TaskdeckError:
                 "check its owner and mode",
             )
         case errno.ENOENT:
-            return TaskdeckError("path.missing", f"cannot find '{name}'", "it does not exist", "check the spelling")
+            return TaskdeckError("path.missing", f"cannot find '{name}'", *_missing(given))
         case errno.ENOTDIR | errno.EISDIR:
             return TaskdeckError("path.kind", f"cannot open '{name}'", error.strerror or "it is of the wrong kind")
         case errno.ENOSPC | errno.EDQUOT:

@@ -139,7 +139,7 @@ class DeckApp(App[int]):
             try:
                 await self.performer.flush()
             except TaskdeckError as error:
-                self.say(error.message, severity="error")
+                self.say(error.coded, severity="error")
                 return
         self.exit(0)
 
@@ -213,7 +213,7 @@ class DeckApp(App[int]):
         views = [view for view in ended if view.state is not TaskState.CANCELLED]
         for view in views[:3]:
             if view.state is TaskState.FAILED:
-                cause = view.error.message if view.error is not None else "no reason was given"
+                cause = view.error.coded if view.error is not None else "no reason was given"
                 self.say(f"{view.title} failed: {cause}", severity="error", seconds=10)
             else:
                 self.say(f"{view.op} {view.title}: done.")

@@ -61,6 +61,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._drain = False
+        self._reload_after_start = False
         self._reloads: set[asyncio.Task[None]] = set()
 
     @property
@@ -124,12 +125,17 @@ class Daemon:
             _LOG.warning("%s", notice)
         _LOG.info("Taskdeck %s answers on %s", wire.program_version(), path)
 
-    async def run(self) -> None:
-        """Serve until `stop` is called or a signal asks for it, then close."""
+    def obey_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP reads the settings again; also while it still starts."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload_quietly)
+
+    async def run(self) -> None:
+        """Serve until `stop` is called or a signal asks for it, then close."""
+        if self._reload_after_start:
+            self._reload_quietly()
         notify("READY=1")
         try:
             await self._stopping.wait()
@@ -191,6 +197,9 @@ class Daemon:
         task.add_done_callback(self._reloads.discard)
 
     def _reload_quietly(self) -> None:
+        if self._deck is None or not self._deck.ready:
+            self._reload_after_start = True
+            return
         try:
             self.reload()
         except TaskdeckError as error:
@@ -246,6 +255,7 @@ class Daemon:
 async def serve(locations: Locations, load: Callable[[], Config]) -> None:
     """`taskdeck serve`: until a signal or a client ends it."""
     daemon = Daemon(locations, load)
+    daemon.obey_signals()
     await daemon.start()
     await daemon.run()
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from engines.errors import TaskdeckError
+from engines.errors import Exit, TaskdeckError
 from engines.names import display
 from tui_app import wire
 from tui_app.locations import Locations, private_directory
@@ -231,7 +231,8 @@ def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bo
             return True
         if child.poll() is not None:
             # Another command may have started one at the same moment: then ours found the lock taken.
-            if answers(locations) or _appears(locations, 2.0 if child.returncode == 6 else 0.0):
+            left = deadline - time.monotonic() if child.returncode == Exit.CONFLICT else 0.0
+            if answers(locations) or _appears(locations, left):
                 return True
             break
         time.sleep(0.02)

@@ -117,12 +117,12 @@ class Performer:
         try:
             await work
         except TaskdeckError as error:
-            self._app.say(error.message, severity="error")
+            self._app.say(error.coded, severity="error")
 
     async def control(self, views: Sequence[TaskView], verb: Action) -> None:
         """Ask the engine and report."""
         outcomes = await self._app.tasks.control([view.id for view in views], verb, actor=self.actor)
-        refused = [outcome.error.message for outcome in outcomes if outcome.error is not None]
+        refused = [outcome.error.coded for outcome in outcomes if outcome.error is not None]
         done = len(outcomes) - len(refused)
         if done and (len(views) > 1 or verb in (Action.REMOVE, Action.RETRY)):
             self._app.say(f"{_PAST[verb]} {_what([v for v, o in zip(views, outcomes, strict=True) if o.ok])}.")

@@ -59,7 +59,18 @@ from engines.operations.media import (
     Waveform,
     Width,
 )
-from engines.operations.schema import PATHS, Accepts, Conflict, Field, Operation, OperationSpec, arg, fields, load
+from engines.operations.schema import (
+    PATHS,
+    Accepts,
+    Conflict,
+    Field,
+    Operation,
+    OperationSpec,
+    arg,
+    bad_value,
+    fields,
+    load,
+)
 from engines.paths import PathPolicy, from_uri, to_uri
 from engines.reply import Reply
 from engines.settings import Settings
@@ -110,6 +121,7 @@ __all__ = [
     "absolute",
     "arg",
     "as_command",
+    "bad_value",
     "check",
     "convert",
     "fields",
@@ -160,16 +172,20 @@ def convert(data: Json, struct: type[Operation]) -> Operation:
     try:
         op: Operation = msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
-        raise TaskdeckError("value", f"cannot {data.get('op', '')}", _plain(str(error))) from None
+        raise _unfit(data, struct, str(error)) from None
     return _map_paths(op, from_uri)
 
 
-def _plain(message: str) -> str:
-    """msgspec's message with the parameter named as users know it: "level: expected `int` <= 9"."""
+def _unfit(data: Json, struct: type[Operation], message: str) -> TaskdeckError:
+    """msgspec's message ("Expected `int` <= 9 - at `$.level`") as our sentence about the parameter."""
     text, _, where = message.partition(" - at `$.")
     name = where.rstrip("`").removesuffix("[...]")
+    field = next((field for field in fields(struct) if field.name == name), None)
+    value = data.get(name)
+    if field is not None and isinstance(value, str | int | float) and field.expected:
+        return bad_value(field, value)
     text = text[:1].lower() + text[1:]
-    return f"parameter {name}: {text}" if name else text
+    return TaskdeckError("value", f"cannot {data.get('op', '')}", f"parameter {name}: {text}" if name else text)
 
 
 def with_defaults(op: Operation, settings: Settings) -> Operation:

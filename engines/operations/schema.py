@@ -18,7 +18,9 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from engines.errors import TaskdeckError
 from engines.model import Kind
+from engines.names import display
 from engines.settings import Settings
 
 
@@ -171,6 +173,23 @@ class Field:
     def secret(self) -> bool:
         """Whether the value must never be stored, logged or shown."""
         return self.accepts is Accepts.SECRET
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, "" when every text will do."""
+        if self.choices:
+            return "known are " + ", ".join(self.choices)
+        if self.type is bool:
+            return "it must be true or false"
+        if self.type not in (int, float):
+            return ""
+        text = "it must be a whole number" if self.type is int else "it must be a number"
+        return text if self.ge is None or self.le is None else f"{text} from {self.ge:g} to {self.le:g}"
+
+
+def bad_value(field: Field, value: object) -> TaskdeckError:
+    """The one sentence about a value that does not fit, whatever face it came from."""
+    return TaskdeckError("value", f"cannot use '{display(str(value), limit=60)}' as {field.name}", field.expected)
 
 
 @cache

@@ -202,3 +202,12 @@ def surplus(connection: sqlite3.Connection, *, before: float | None, keep: int) 
         )
         found.update(task_id for (task_id,) in rows)
     return sorted(found)
+
+
+def events_without_task(connection: sqlite3.Connection, *, before: float, limit: int) -> list[int]:
+    """Numbers of events older than a moment whose task is no longer in the history."""
+    found = connection.execute(
+        "SELECT seq FROM event WHERE at < ? AND NOT EXISTS (SELECT 1 FROM task WHERE id = event.task) LIMIT ?",
+        (before, limit),
+    )
+    return [seq for (seq,) in found]

@@ -49,6 +49,7 @@ from engines.tasks.watcher import LocalWatcher
 _BEAT: Final = 0.5  # progress is written at most twice a second in total
 _DISK_EVERY: Final = 5.0
 _DRAIN_LOOK: Final = 0.1
+_EVENT_DAYS: Final = 30  # where retention is by number: days that events outlive their task
 _HOUSEKEEPING: Final = 600.0
 _PAGE_LIMIT: Final = 1000
 _TOKEN_LENGTH: Final = 32
@@ -456,8 +457,14 @@ class TaskService:
                 await self.journal.erase(batch, ENGINE)
                 for view in views:
                     self.board.forget(view.id, view.state, view.kind)
+            await self._forget_events(before if before is not None else self._clock() - _EVENT_DAYS * 86400)
         if self.store.backup_due():
             await self.store.backup()
+
+    async def _forget_events(self, before: float) -> None:
+        """Who did what to a task that is gone is kept for a while, but not for ever."""
+        while gone := await self.store.read(lambda c: history.events_without_task(c, before=before, limit=500)):
+            await self.store.write([("DELETE FROM event WHERE seq=?", (seq,)) for seq in gone])
 
     # inside: starting
 

@@ -218,6 +218,22 @@ async def test_retention_removes_the_oldest(tmp_path: Path) -> None:
         assert (await deck.service.stats()).counts["completed"] == 3
 
 
+async def test_retention_forgets_who_did_what_to_tasks_that_are_long_gone(tmp_path: Path) -> None:
+    now = [1_800_000_000.0]
+    async with running(tmp_path, keep_tasks=1, clock=lambda: now[0]) as deck:
+        tasks = [await deck.act("nothing") for _ in range(3)]
+        for task in tasks:
+            await deck.ended(task.id)
+        await deck.service._housekeeping()
+        known = {event.task for event in await deck.service.events()}
+        assert known == {task.id for task in tasks}, "a removal of today can still be looked up"
+        now[0] += 31 * 86400
+        await deck.service._housekeeping()
+        left = {event.task for event in await deck.service.events()}
+        assert len(left) == 1, "the task that is kept keeps its events"
+        assert (await deck.service.detail(left.pop())).events
+
+
 async def test_refused_requests_leave_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
         for op, code in (

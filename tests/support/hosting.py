@@ -19,7 +19,7 @@ from tests.support.workbench import ME, running
 
 async def host(folder: Path) -> None:
     """Host a service over the folder; commands come as JSON lines on standard input."""
-    async with running(folder, parallel_compress=8) as deck:
+    async with running(folder, parallel_compress=8, parallel_extract=8) as deck:
         lines = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

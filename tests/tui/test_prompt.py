@@ -75,7 +75,7 @@ async def test_completion_never_looks_outside_the_roots(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("zip", "path is missing"),
-        ("zip a zip 12", "<= 9"),
+        ("zip a zip 12", "from 0 to 9. [value]"),
         ("zip 'a", "quote is not closed"),
         ("zip a --nonsense", "no option --nonsense"),
         ("frobnicate", "no such operation"),

@@ -62,8 +62,12 @@ def test_unknown_operation_and_bad_parameters_are_told_by_name() -> None:
         ({"op": "zap\x1b"}, "usage", "no such operation"),
         ({}, "usage", "no such operation"),
         ({"op": "zip"}, "value", "path"),
-        ({"op": "zip", "path": "x", "level": 10}, "value", "parameter level"),
-        ({"op": "zip", "path": "x", "format": "rar"}, "value", "parameter format"),
+        (
+            {"op": "zip", "path": "x", "level": 10},
+            "value",
+            "cannot use '10' as level: it must be a whole number from 0 to",
+        ),
+        ({"op": "zip", "path": "x", "format": "rar"}, "value", "cannot use 'rar' as format: known are zip, tar, "),
         ({"op": "zip", "path": "x", "speed": 1}, "value", "speed"),
         ({"op": "zip", "path": 5}, "value", "parameter path"),
     ):

@@ -10,8 +10,7 @@ import msgspec
 
 from engines.errors import Exit, TaskdeckError
 from engines.model import Json, SubmitOptions, TaskView
-from engines.names import display
-from engines.operations import OPERATIONS, Accepts, Field, fields, parse, split_secrets, to_json
+from engines.operations import OPERATIONS, Accepts, Field, bad_value, fields, parse, split_secrets, to_json
 from engines.paths import to_uri
 from tui_app.cli import secret
 from tui_app.cli.context import Context
@@ -151,27 +150,19 @@ def _typed(field: Field, value: Any) -> Any:
         return _sendable(value) if field.accepts in _PATHS else value
     if isinstance(value, bool):
         return value
-    shown = display(value, limit=60)
     if field.choices and value not in field.choices:
-        raise TaskdeckError("value", f"cannot use '{shown}' as {field.name}", "known are " + ", ".join(field.choices))
+        raise bad_value(field, value)
     if field.type not in (int, float):
         return value
     try:
         number = msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError:
-        raise TaskdeckError("value", f"cannot use '{shown}' as {field.name}", _expected(field)) from None
+        raise bad_value(field, value) from None
     if (field.ge is not None and number < field.ge) or (field.le is not None and number > field.le):
-        raise TaskdeckError("value", f"cannot use '{shown}' as {field.name}", _expected(field))
+        raise bad_value(field, value)
     return number
 
 
 def _sendable(path: str) -> str:
     """A path whose bytes are no UTF-8 travels as a file: URI, which must be absolute."""
     return path if to_uri(path) == path or os.path.isabs(path) else os.path.join(os.getcwd(), path)
-
-
-def _expected(field: Field) -> str:
-    text = "it must be a whole number" if field.type is int else "it must be a number"
-    if field.ge is not None and field.le is not None:
-        return f"{text} from {field.ge:g} to {field.le:g}"
-    return text

@@ -45,7 +45,7 @@ def out_json(value: Any) -> None:
 
 def show_error(info: ErrorInfo) -> None:
     """The one form of errors: the sentence, then the code one can look up."""
-    err(f"taskdeck: {info.message} [{info.code}]")
+    err(f"taskdeck: {info.coded}")
 
 
 def cells(text: str) -> int:

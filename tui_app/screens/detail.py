@@ -45,7 +45,7 @@ class DetailDialog(DeckDialog[None]):
         try:
             self.pane.tell(await self.deck.tasks.detail(self._task_id))
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error")
+            self.deck.say(error.coded, severity="error")
             self.dismiss(None)
 
     def action_scroll(self, rows: int) -> None:

@@ -109,7 +109,7 @@ class HistoryScreen(DeckScreen):
         try:
             page = await self.deck.tasks.query(self._query(chunk * _CHUNK))
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error")
+            self.deck.say(error.coded, severity="error")
             return
         self._chunks[chunk] = page.items
         if page.total != self.total or chunk == 0:
@@ -248,7 +248,7 @@ class HistoryScreen(DeckScreen):
                     break
             await asyncio.to_thread(lambda: write_new(path, render(views, form)))
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error")
+            self.deck.say(error.coded, severity="error")
         except FileExistsError:
             self.deck.say(f"{display(path)} exists already; choose another name.", severity="warning")
         except OSError as error:
@@ -263,7 +263,7 @@ class HistoryScreen(DeckScreen):
             try:
                 parse_filter(line, now=self.deck.clock())
             except TaskdeckError as error:
-                self.deck.say(error.message, severity="warning")
+                self.deck.say(error.coded, severity="warning")
                 return
             self.filter = line
             self.action_reload()

@@ -150,7 +150,7 @@ class NewTask(DeckDialog[Json]):
         try:
             parse(data)
         except TaskdeckError as error:
-            return error.message
+            return error.coded
         return ""
 
     @on(Input.Changed)

@@ -81,7 +81,7 @@ class FilePicker(DeckDialog[list[str]]):
             if folder and not self._entries and not back_from:
                 await self._read("", folder)
             else:
-                self.deck.say(error.message, severity="warning")
+                self.deck.say(error.coded, severity="warning")
             return
         self._folder = folder
         self._entries = [

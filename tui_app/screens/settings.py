@@ -64,7 +64,7 @@ class SettingsScreen(DeckScreen):
         try:
             self._config = await asyncio.to_thread(load, self._path)
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error", seconds=10)
+            self.deck.say(error.coded, severity="error", seconds=10)
             return
         self.rows.fill(len(self._options), self._draw)
         self._explain(0)
@@ -123,7 +123,7 @@ class SettingsScreen(DeckScreen):
         try:
             self._config = await asyncio.to_thread(set_option, self._path, option.key, event.line)
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error", seconds=8)
+            self.deck.say(error.coded, severity="error", seconds=8)
             return
         except OSError as error:
             self.deck.say(f"Cannot write {display(self._path)}: {error.strerror}.", severity="error")

@@ -314,7 +314,7 @@ class TasksScreen(DeckScreen):
             parse_filter(text, now=self.deck.clock())
         except TaskdeckError as error:
             if final:
-                self.deck.say(error.message, severity="warning")
+                self.deck.say(error.coded, severity="warning")
             return False
         self.change_query(filter=text.strip(), offset=0)
         return True
@@ -335,7 +335,7 @@ class TasksScreen(DeckScreen):
         try:
             data = parse_line(line)
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error", seconds=8)
+            self.deck.say(error.coded, severity="error", seconds=8)
             return
         if not has_secret(line):
             self.prompt.history["command"].add(line)
