@@ -20,7 +20,7 @@ Rules for worker functions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -110,3 +110,102 @@ class Job(Protocol):
         pass_fds: Sequence[int] = (),
     ) -> Tool:
         """Start an external program that dies with this job (see `engines.process`); `check` while it runs."""
+
+
+class Progressing(Protocol):
+    """The shape of `Job.progress`."""
+
+    def __call__(
+        self, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
+    ) -> None: ...
+
+
+class Part:
+    """A job as one part of its work sees it: everything is relayed, but the part has a checkpoint of its own.
+
+    Args:
+        checkpoint: What an earlier run of this part saved.
+        save: Takes the part's checkpoints; without it nothing can be resumed, and partial outputs go.
+        progress: Takes the part's progress, with the parameters of `Job.progress`; the job's own by default.
+        check: Raises `Stopped`; the job's own by default, which only its main thread may call.
+        label: Sets the part's temporary files apart from those of parts at work at the same time.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        checkpoint: Json | None = None,
+        save: Callable[[Json], None] | None = None,
+        progress: Progressing | None = None,
+        check: Callable[[], None] | None = None,
+        label: str = "",
+    ) -> None:
+        self._job, self._save = job, save
+        self._progress: Progressing = progress or job.progress
+        self._check = check or job.check
+        self.checkpoint = checkpoint
+        self.id = f"{job.id}-{label}" if label else job.id
+
+    @property
+    def attempt(self) -> int:
+        """The job's."""
+        return self._job.attempt
+
+    @property
+    def settings(self) -> Settings:
+        """The job's."""
+        return self._job.settings
+
+    @property
+    def policy(self) -> PathPolicy:
+        """The job's."""
+        return self._job.policy
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The job's."""
+        return self._job.secrets
+
+    def progress(
+        self, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
+    ) -> None:
+        """Progress of the part, for whoever adds it up."""
+        self._progress(done, total, item=item, stage=stage, unit=unit)
+
+    def save(self, checkpoint: Json) -> None:
+        """Keep the part's checkpoint, if the whole can go on from it."""
+        if self._save is not None:
+            self.checkpoint = checkpoint
+            self._save(checkpoint)
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        """Add a line to the task's log."""
+        self._job.log(message, level=level)
+
+    def check(self) -> None:
+        """Raise `Stopped` when the part must stop."""
+        self._check()
+
+    def keep_partial(self) -> bool:
+        """Whether partial outputs should stay: never when no checkpoint is kept."""
+        return self._save is not None and self._job.keep_partial()
+
+    def claim(self, path: Path) -> Path:
+        """Record a temporary path durably before it is made."""
+        return self._job.claim(path)
+
+    def release(self, path: Path) -> None:
+        """Forget a claimed path."""
+        self._job.release(path)
+
+    def tool(
+        self,
+        argv: Sequence[str | bytes],
+        *,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Tool:
+        """Start an external program."""
+        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)

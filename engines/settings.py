@@ -76,6 +76,9 @@ class MediaSettings(msgspec.Struct, frozen=True, kw_only=True):
     thumbnail_format: Annotated[str, _doc("Picture format of thumbnails: jpg, png or webp.")] = "jpg"
     probe_timeout: Annotated[float, _doc("Seconds a probe may take.", gt=0)] = 60.0
     threads: Annotated[int, _doc("Encoder threads; 0 lets ffmpeg choose.", ge=0, le=256)] = 0
+    parallel: Annotated[
+        int, _doc("Files of a folder worked on at once; 0: up to 4, and one per 8 cores to convert.", ge=0, le=64)
+    ] = 0
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):

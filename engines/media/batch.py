@@ -1,21 +1,36 @@
-"""A folder as one task: each file in turn, with its own result, one progress, one checkpoint."""
+"""A folder as one task: several files at a time, each with its own result; one progress, one checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from engines import text
 from engines.errors import TaskdeckError
-from engines.job import Job
-from engines.media.info import media_files
+from engines.job import Job, Part, Stop, Stopped
+from engines.media.folder import media_files
 from engines.model import Json
 from engines.names import display
-from engines.paths import PathPolicy, from_uri, to_uri
-from engines.process import Tool
-from engines.settings import Settings
+from engines.operations import Operation
+from engines.paths import from_uri, to_uri
+from engines.reply import Line, Reply
+from engines.settings import MediaSettings
+
+_TICK: Final = 0.05
+_SAVING: Final = 0.05
+# The share of time that may go into checkpoints: they hold every result so far and grow with the folder.
+_LIGHT: Final = 4
+_ENCODER_CORES: Final = 8
+# Cores one encoder keeps busy at 1080p; a second file at a time gains nothing below that.
+
+Op = TypeVar("Op", bound=Operation)
 
 
 class FileOutcome(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -27,36 +42,47 @@ class FileOutcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     code: str = ""
 
 
-def run(job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct]) -> list[FileOutcome]:
-    """Do `work` with every media file below a folder; a file that fails does not stop the others.
+class FolderResult(msgspec.Struct, kw_only=True):
+    """A row for each media file of a folder."""
+
+    folder: str
+    files: list[FileOutcome]
+
+
+def abreast(settings: MediaSettings, *, encodes: bool = False) -> int:
+    """How many files of a folder are worked on at the same time."""
+    cores = len(os.sched_getaffinity(0))
+    return settings.parallel or (max(1, cores // _ENCODER_CORES) if encodes else min(_LIGHT, cores))
+
+
+def each(op: Op, job: Job, one: Callable[[Op, Job], msgspec.Struct], *, encodes: bool = False) -> list[FileOutcome]:
+    """Do an operation with every media file below the folder that is its path.
 
     Raises:
-        TaskdeckError: `path.missing` without any media file; `disk.full` at once; the last error when all failed.
+        TaskdeckError: As `run`.
     """
-    kept: Json = (job.checkpoint or {}).get("batch") or {}
-    # The list is made once: results that appear in the folder meanwhile are no new sources.
-    paths = [Path(from_uri(uri)) for uri in kept.get("files", ())] or list(media_files(folder))
-    if not paths:
+
+    def work(part: Job, path: Path) -> msgspec.Struct:
+        return one(msgspec.structs.replace(op, path=str(path)), part)
+
+    return run(job, Path(getattr(op, "path", "")), work, most=abreast(job.settings.media, encodes=encodes))
+
+
+def run(
+    job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct], *, most: int = 1, strict: bool = True
+) -> list[FileOutcome]:
+    """Do `work` with every media file below a folder, `most` at a time; one that fails does not stop the others.
+
+    Raises:
+        TaskdeckError: `path.missing` without any media file; `disk.full` at once; when `strict`, the last error if
+            all failed.
+    """
+    batch = _Batch(job, folder, work)
+    if not batch.paths:
         raise TaskdeckError("path.missing", f"cannot find media in '{display(folder)}'", "no file is named like media")
-    outcomes = [msgspec.convert(row, FileOutcome) for row in kept.get("done", ())]
-    for number, path in enumerate(paths):
-        if number < len(outcomes):
-            continue
-        job.check()
-        inner = FileJob(
-            job, number, len(paths), paths, outcomes, kept.get("inner") if number == len(outcomes) else None
-        )
-        name = display(path.relative_to(folder))
-        try:
-            outcomes.append(FileOutcome(name=name, result=msgspec.to_builtins(work(inner, path))))
-        except TaskdeckError as error:
-            if error.code == "disk.full":
-                raise
-            job.log(error.message, level="error")
-            outcomes.append(FileOutcome(name=name, error=error.message, code=error.code))
-        kept = {}
-        inner.remember(None)
-    if all(row.error for row in outcomes):
+    batch.run(most)
+    outcomes = batch.rows()
+    if strict and all(row.error for row in outcomes):
         raise TaskdeckError(
             outcomes[-1].code or "media.failed",
             f"none of {len(outcomes)} files could be done",
@@ -65,94 +91,148 @@ def run(job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct]) -> 
     return outcomes
 
 
-class FileJob:
-    """The job of one file inside the job of its folder: progress in thousandths of a file, a checkpoint inside one."""
+class _Batch:
+    """The files of one folder; what threads share is guarded by one lock."""
 
-    def __init__(
-        self,
-        job: Job,
-        number: int,
-        count: int,
-        paths: Sequence[Path],
-        outcomes: Sequence[FileOutcome],
-        checkpoint: Json | None,
-    ) -> None:
-        self._job, self._number, self._count = job, number, count
-        self._paths, self._outcomes = paths, outcomes
-        self.checkpoint = checkpoint
+    def __init__(self, job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct]) -> None:
+        kept: Json = (job.checkpoint or {}).get("batch") or {}
+        self._job, self._folder, self._work = job, folder, work
+        # The list is made once: results that appear in the folder meanwhile are no new sources.
+        self.paths = [Path(from_uri(uri)) for uri in kept.get("files", ())] or list(media_files(folder))
+        self._done = {int(number): msgspec.convert(row, FileOutcome) for number, row in kept.get("done", {}).items()}
+        self._inner: dict[int, Json] = {int(number): inner for number, inner in kept.get("inner", {}).items()}
+        self._shares: dict[int, float] = {}
+        self._lock = Lock()
+        self._halt: Stop | None = None
+        self._next_save = 0.0
+        self._todo = iter([number for number in range(len(self.paths)) if number not in self._done])
 
-    @property
-    def id(self) -> str:
-        """The task's id."""
-        return self._job.id
+    def rows(self) -> list[FileOutcome]:
+        """The outcomes in the order of the files."""
+        return [self._done[number] for number in range(len(self.paths))]
 
-    @property
-    def attempt(self) -> int:
-        """1 for the first run."""
-        return self._job.attempt
+    def run(self, most: int) -> None:
+        """Do what is not done yet."""
+        most = min(most, len(self.paths))
+        try:
+            if most <= 1:
+                self._drain(self._job.check)
+            else:
+                self._side_by_side(most)
+        finally:
+            if self._done or self._inner:
+                self._save()
 
-    @property
-    def settings(self) -> Settings:
-        """The settings."""
-        return self._job.settings
+    def _side_by_side(self, most: int) -> None:
+        """Threads that mostly wait for ffmpeg; this one looks at the task's controls for all of them."""
+        with ThreadPoolExecutor(most, thread_name_prefix="file") as pool:
+            try:
+                pending = {pool.submit(self._drain, self._check) for _ in range(most)}
+                while pending:
+                    self._job.check()
+                    done, pending = wait(pending, _TICK, FIRST_EXCEPTION)
+                    _raise(done)
+            except BaseException as error:
+                self._halt = error.stop if isinstance(error, Stopped) else Stop.CANCEL
+                raise
 
-    @property
-    def policy(self) -> PathPolicy:
-        """Which paths may be touched."""
-        return self._job.policy
+    def _check(self) -> None:
+        """What `Job.check` is for the main thread."""
+        if self._halt is not None:
+            raise Stopped(self._halt)
 
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        """Secret parameters."""
-        return self._job.secrets
+    def _drain(self, check: Callable[[], None]) -> None:
+        """Take files until there are no more."""
+        for number in self._numbers():
+            check()
+            self._finish(number, self._one(number, check))
 
-    def progress(
-        self, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
-    ) -> None:
-        """Progress of the folder: whole files and the share of this one."""
-        share = min(1.0, done / total) if total else 0.0
-        stage = f"{stage} {self._number + 1} of {self._count}".strip()
-        self._job.progress(
-            int((self._number + share) * 1000), self._count * 1000, item=item, stage=stage, unit="thousandths"
+    def _numbers(self) -> Iterator[int]:
+        while True:
+            with self._lock:
+                number = next(self._todo, None)
+            if number is None:
+                return
+            yield number
+
+    def _one(self, number: int, check: Callable[[], None]) -> FileOutcome:
+        path = self.paths[number]
+        part = Part(
+            self._job,
+            checkpoint=self._inner.get(number),
+            save=lambda checkpoint: self._keep(number, checkpoint),
+            progress=self._progress_of(number),
+            check=check,
+            # Two files may aim at one name ("a.mkv" and "a.avi" at "a.mp4"): what is staged must differ.
+            label=str(number + 1),
         )
+        name = display(path.relative_to(self._folder))
+        try:
+            return FileOutcome(name=name, result=msgspec.to_builtins(self._work(part, path)))
+        except TaskdeckError as error:
+            if error.code == "disk.full":
+                raise
+            self._job.log(error.message, level="error")
+            return FileOutcome(name=name, error=error.message, code=error.code)
 
-    def save(self, checkpoint: Json) -> None:
-        """Keep the checkpoint of this file with what is done already."""
-        self.remember(checkpoint)
+    def _finish(self, number: int, outcome: FileOutcome) -> None:
+        with self._lock:
+            self._done[number] = outcome
+            self._inner.pop(number, None)
+            self._shares.pop(number, None)
+        if time.monotonic() >= self._next_save:
+            self._save()
+        self._report(outcome.name, "")
 
-    def remember(self, inner: Json | None) -> None:
+    def _keep(self, number: int, checkpoint: Json) -> None:
+        with self._lock:
+            self._inner[number] = checkpoint
+        self._save()
+
+    def _save(self) -> None:
         """Save the folder's checkpoint."""
-        done: list[Any] = [msgspec.to_builtins(row) for row in self._outcomes]
-        files = [to_uri(str(path)) for path in self._paths]
-        self._job.save({"batch": {"files": files, "done": done, "inner": inner}})
+        started = time.monotonic()
+        with self._lock:
+            done: dict[str, Any] = {str(number): msgspec.to_builtins(row) for number, row in self._done.items()}
+            inner = {str(number): checkpoint for number, checkpoint in self._inner.items()}
+            self._job.save(
+                {"batch": {"files": [to_uri(str(path)) for path in self.paths], "done": done, "inner": inner}}
+            )
+            ended = time.monotonic()
+            self._next_save = ended + (ended - started) / _SAVING
 
-    def log(self, message: str, *, level: str = "info") -> None:
-        """Add a line to the task's log."""
-        self._job.log(message, level=level)
+    def _progress_of(self, number: int) -> Any:
+        def progress(
+            done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
+        ) -> None:
+            with self._lock:
+                self._shares[number] = min(1.0, done / total) if total else 0.0
+            self._report(item, stage)
 
-    def check(self) -> None:
-        """Raise `Stopped` when the job must stop."""
-        self._job.check()
+        return progress
 
-    def keep_partial(self) -> bool:
-        """Whether partial outputs should stay."""
-        return self._job.keep_partial()
+    def _report(self, item: str, stage: str) -> None:
+        """Progress of the folder in thousandths of a file."""
+        count = len(self.paths)
+        with self._lock:
+            whole, shares = len(self._done), sum(self._shares.values())
+            stage = f"{stage} {min(whole + 1, count)} of {count}".strip()
+            self._job.progress(int((whole + shares) * 1000), count * 1000, item=item, stage=stage, unit="thousandths")
 
-    def claim(self, path: Path) -> Path:
-        """Record a temporary path."""
-        return self._job.claim(path)
 
-    def release(self, path: Path) -> None:
-        """Forget a temporary path."""
-        self._job.release(path)
+def _raise(done: set[Future[None]]) -> None:
+    for future in done:
+        future.result()
 
-    def tool(
-        self,
-        argv: Sequence[str | bytes],
-        *,
-        cwd: Path | None = None,
-        stdin: bytes | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Tool:
-        """Start an external program."""
-        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
+
+def reply(title: str, result: Json, line: Callable[[Json], str]) -> Reply:
+    """A line a file: its name and what `line` makes of its result, or why it failed."""
+    found = msgspec.convert({"folder": result["folder"], "files": result["files"]}, FolderResult)
+    lines = [Line("Folder", found.folder, icon="file"), Line("")]
+    for row in found.files:
+        icon = "failed" if row.result is None else "done"
+        said = row.error if row.result is None else f"{row.name}: {line(row.result)}".removesuffix(": ")
+        lines.append(Line(said, icon=icon))
+    good = sum(row.result is not None for row in found.files)
+    lines += [Line(""), Line("Finished", f"{good} of {text.plural(len(found.files), 'file')}", icon="chart")]
+    return Reply(title, lines, icon="done" if good == len(found.files) else "warning")

@@ -50,15 +50,12 @@ def readable_file(path: str) -> os.stat_result:
 
 
 def check_source(op: Operation, policy: PathPolicy, settings: Settings) -> None:
-    """A media file, or a folder of them."""
-    path = str(getattr(op, "path", ""))
+    """A media file, or a folder of them, whose results go into a folder."""
+    path, output = str(getattr(op, "path", "")), getattr(op, "output", None)
     if not os.path.isdir(path):
         readable_file(path)
-
-
-def check_file(op: Operation, policy: PathPolicy, settings: Settings) -> None:
-    """One media file."""
-    readable_file(str(getattr(op, "path", "")))
+    elif output is not None and not os.path.isdir(output):
+        raise TaskdeckError("usage", "cannot write the results of a folder into one file", "", "give a folder")
 
 
 def check_split(op: Split, policy: PathPolicy, settings: Settings) -> None:
@@ -74,14 +71,14 @@ def check_compare(op: Compare, policy: PathPolicy, settings: Settings) -> None:
 
 
 def check_compat(op: Compat, policy: PathPolicy, settings: Settings) -> None:
-    """A file and a known target."""
-    readable_file(op.path)
+    """A file or folder, and a known target."""
+    check_source(op, policy, settings)
     target_of(op.target)
 
 
 def check_metadata(op: Metadata, policy: PathPolicy, settings: Settings) -> None:
-    """A file, a cover and a chapter list that can be read, tracks that are named right."""
-    readable_file(op.path)
+    """A file or folder, a cover and a chapter list that can be read, tracks that are named right."""
+    check_source(op, policy, settings)
     for path in (op.cover, op.chapters):
         if path is not None:
             readable_file(path)
@@ -99,8 +96,6 @@ def check_info(op: MediaInfo | MStats, policy: PathPolicy, settings: Settings) -
 def check_thumbnail(op: Thumbnail, policy: PathPolicy, settings: Settings) -> None:
     """A file or folder, a moment that can be read, one kind of output."""
     check_source(op, policy, settings)
-    if op.output is not None and os.path.isdir(op.path) and not os.path.isdir(op.output):
-        raise TaskdeckError("usage", "cannot write the pictures of a folder into one file", "", "give a folder")
     if op.timestamp is not None and op.timestamp.strip().lower() != "auto":
         moment(op.timestamp)
     if op.shots > 1 and (op.sheet or op.sprite or op.timestamp):

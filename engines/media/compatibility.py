@@ -6,6 +6,7 @@ device documents of TV makers. A target lists what surely works; "no" means "do 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import msgspec
 from engines import text
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.media import labels
+from engines.media import batch, labels
 from engines.media.facts import Hdr, MediaFacts
 from engines.media.place import tools_of
 from engines.media.probe import Packet, packets, probe
@@ -204,8 +205,14 @@ def peak_rate(rows: list[Packet], window: float = _WINDOW) -> int:
     return round(best * 8 / span)
 
 
-def run(op: Compat, job: Job) -> CompatResult:
+def run(op: Compat, job: Job) -> CompatResult | batch.FolderResult:
     """Check targets and measure the bandwidth from the packets."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Compat, job: Job) -> CompatResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     job.progress(0, None, item=facts.name, stage="reading packets", unit="seconds")
@@ -219,6 +226,8 @@ def run(op: Compat, job: Job) -> CompatResult:
 
 def reply(op: Compat, result: Json) -> Reply:
     """A line a target, reasons below."""
+    if "folder" in result:
+        return batch.reply("Where they play", result, _in_short)
     found = msgspec.convert(result, CompatResult)
     lines = [Line("File", found.source, icon="file"), Line("")]
     for verdict in found.verdicts:
@@ -235,3 +244,8 @@ def reply(op: Compat, result: Json) -> Reply:
             Line("Line needed", text.bit_rate(found.needed), icon="signal"),
         ]
     return Reply("Compatibility", lines, icon="info")
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, CompatResult)
+    return ", ".join(verdict.label for verdict in found.verdicts if verdict.plays) or "nowhere as it is"

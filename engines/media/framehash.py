@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 
 from engines import files
 from engines.job import Job
+from engines.media import batch
 from engines.media.ffmpeg import argv, library, output, source
 from engines.media.place import beside, staged, tools_of
 from engines.media.probe import probe
@@ -31,8 +33,14 @@ class FrameHashResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     path: str = ""
 
 
-def run(op: FrameHash, job: Job) -> FrameHashResult:
+def run(op: FrameHash, job: Job) -> FrameHashResult | batch.FolderResult:
     """Hash packets, or decoded frames."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: FrameHash, job: Job) -> FrameHashResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     opened = source(path)
@@ -60,9 +68,16 @@ def run(op: FrameHash, job: Job) -> FrameHashResult:
 
 def reply(op: FrameHash, result: Json) -> Reply:
     """A line a stream."""
+    if "folder" in result:
+        return batch.reply("SHA-256 of streams", result, _in_short)
     found = msgspec.convert(result, FrameHashResult)
     lines = [Line("File", found.source, icon="file"), Line("")]
     lines += [Line(name, digest) for name, digest in found.streams.items()]
     if found.path:
         lines += [Line(""), Line("Location", display(from_uri(found.path)), icon="file")]
     return Reply(f"SHA-256 of {'decoded frames' if found.decoded else 'packets'}", lines, icon="done")
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, FrameHashResult)
+    return ", ".join(f"{name} {digest[:16]}" for name, digest in found.streams.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import msgspec
 
 from engines.errors import TaskdeckError
 from engines.job import Job
+from engines.media import batch
 from engines.media.facts import MediaFacts
 from engines.media.ffmpeg import argv, discard, source
 from engines.media.place import tools_of
 from engines.media.probe import probe
 from engines.media.runner import Step, failure, transform
 from engines.model import Json
+from engines.names import display
 from engines.operations import Loudness
 from engines.reply import Line, Reply
 
@@ -40,8 +43,14 @@ def require_sound(facts: MediaFacts) -> int:
     return track.index
 
 
-def run(op: Loudness, job: Job) -> LoudnessResult:
+def run(op: Loudness, job: Job) -> LoudnessResult | batch.FolderResult:
     """Measure."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Loudness, job: Job) -> LoudnessResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     index = require_sound(facts)
@@ -71,6 +80,8 @@ def run(op: Loudness, job: Job) -> LoudnessResult:
 
 def reply(op: Loudness, result: Json) -> Reply:
     """The three figures, and how far from the usual targets."""
+    if "folder" in result:
+        return batch.reply("Loudness (EBU R 128)", result, _in_short)
     found = msgspec.convert(result, LoudnessResult)
     return Reply(
         "Loudness (EBU R 128)",
@@ -84,3 +95,8 @@ def reply(op: Loudness, result: Json) -> Reply:
         ],
         icon="audio",
     )
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, LoudnessResult)
+    return f"{found.integrated:.1f} LUFS, range {found.range:.1f} LU, peak {found.peak:.1f} dBFS"

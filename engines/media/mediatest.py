@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -24,8 +22,6 @@ from engines.model import Json
 from engines.names import display
 from engines.operations import MediaTest
 from engines.reply import Line, Reply
-
-_NOISE: Final = re.compile(r"^\[null @ |non monotonically increasing dts|Timestamps are unset")
 
 
 class MediaTestResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -47,17 +43,17 @@ def run(op: MediaTest, job: Job) -> MediaTestResult:
     path = Path(op.path)
     if path.is_dir():
         try:
-            outcomes = batch.run(job, path, lambda inner, file: _one(op, inner, file))
+            outcomes = batch.each(op, job, _one)
         except TaskdeckError as error:
             if error.code not in ("media.damaged", "media.unreadable"):
                 raise
             raise TaskdeckError("media.damaged", f"every media file in '{display(path)}' is damaged") from None
         return MediaTestResult(source=display(path), full=op.full, files=outcomes)
-    return _one(op, job, path)
+    return _one(op, job)
 
 
-def _one(op: MediaTest, job: Job, path: Path) -> MediaTestResult:
-    tools = tools_of(job)
+def _one(op: MediaTest, job: Job) -> MediaTestResult:
+    tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     wrong = [
         warning for warning in rate(facts).warnings if warning.startswith(("The file is truncated", "The file is dam"))
@@ -90,8 +86,7 @@ def _packets(job: Job, tools: Tools, path: Path, facts: MediaFacts, step: Callab
     indexes = [*(video.index for video in facts.video), *(track.index for track in facts.audio)]
     out = discard([opened[str(index)] for index in indexes] or opened, c="copy")
     finished = transform(job, argv(tools, out), step, Limits(stall=120))
-    complaints = tuple(x for x in finished.errors.splitlines() if x.strip() and not _NOISE.search(x))
-    return verify.Decoded(finished.seconds, finished.frames, complaints)
+    return verify.Decoded(finished.seconds, finished.frames, verify.complaints_of(finished.errors, facts))
 
 
 def reply(op: MediaTest, result: Json) -> Reply:

@@ -16,7 +16,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.media import tags, verify
+from engines.media import batch, tags, verify
 from engines.media.facts import MediaFacts
 from engines.media.ffmpeg import argv, number_of, output, own_metadata, source
 from engines.media.labels import language_code
@@ -84,8 +84,14 @@ def language_of(pair: str) -> tuple[tuple[str, int], str]:
     return track_of(track), code
 
 
-def run(op: Metadata, job: Job) -> MetadataResult:
+def run(op: Metadata, job: Job) -> MetadataResult | batch.FolderResult:
     """Show or change what a file says about itself."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Metadata, job: Job) -> MetadataResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     changes = {name: value for name in FIELDS if (value := getattr(op, name)) is not None}
@@ -93,6 +99,8 @@ def run(op: Metadata, job: Job) -> MetadataResult:
     if not (changes or tracks or op.cover or op.clear):
         return MetadataResult(source=facts.name, after=facts.tags)
     target = Path(op.output) if op.output else path
+    if target.is_dir():
+        target /= path.name
     conflict = op.on_conflict if op.output else Conflict.OVERWRITE
     if early_refusal(target, conflict):
         return MetadataResult(source=facts.name, after=facts.tags)
@@ -276,6 +284,8 @@ def chapter_file(listing: str, duration: float | None) -> str:
 
 def reply(op: Metadata, result: Json) -> Reply:
     """Tags before and after."""
+    if "folder" in result:
+        return batch.reply("Metadata", result, _in_short)
     found = msgspec.convert(result, MetadataResult)
     lines = [Line("File", found.source, icon="file"), Line("")]
     for name in sorted({*found.before, *found.after}):
@@ -285,3 +295,10 @@ def reply(op: Metadata, result: Json) -> Reply:
         return Reply("Metadata", lines if len(lines) > 2 else [*lines, Line("No tags")], icon="info")
     lines += [Line(""), Line("Location", display(from_uri(found.path)), icon="file")]
     return Reply("Metadata changed!", lines, icon="done")
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, MetadataResult)
+    if found.path:
+        return f"changed {', '.join(found.changed) or 'tags'}"
+    return ", ".join(found.after[name] for name in ("title", "artist", "album") if found.after.get(name)) or "no tags"

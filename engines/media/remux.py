@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.media import labels, verify
+from engines.media import batch, labels, verify
 from engines.media.facts import AudioFacts, MediaFacts, SubtitleFacts, VideoFacts
 from engines.media.ffmpeg import argv, output, source
 from engines.media.place import beside, early_refusal, staged, tools_of
@@ -166,8 +167,14 @@ def _subtitle(track: SubtitleFacts, holds: Holds, container: Container, *, wante
     return fate(Action.CONVERT, f"becomes {holds.text}{lost}", holds.text)
 
 
-def run(op: Remux, job: Job) -> RemuxResult:
+def run(op: Remux, job: Job) -> RemuxResult | batch.FolderResult:
     """Plan, and unless that is all that was asked, write and verify the new file."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Remux, job: Job) -> RemuxResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     fates = plan(facts, op)
@@ -226,6 +233,8 @@ def _output(path: Path, facts: MediaFacts, fates: list[Fate], container: Contain
 
 def reply(op: Remux, result: Json) -> Reply:
     """The plan, and what came of it."""
+    if "folder" in result:
+        return batch.reply("Remux finished!", result, _in_short)
     found = msgspec.convert(result, RemuxResult)
     lines = [Line("Source", found.source, icon="file"), Line("")]
     for fate in found.fates:
@@ -238,3 +247,14 @@ def reply(op: Remux, result: Json) -> Reply:
     lines += [Line(""), Line("Size", f"{text.size(found.before)} -> {text.size(found.after)}", icon="disk")]
     lines.append(Line("Location", display(from_uri(found.path)), icon="file"))
     return Reply("Remux finished!", lines, icon="done")
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, RemuxResult)
+    counts = [
+        f"{sum(fate.action is action for fate in found.fates)} {word}"
+        for action, word in ((Action.CONVERT, "converted"), (Action.DROP, "dropped"))
+        if any(fate.action is action for fate in found.fates)
+    ]
+    size = f"{text.size(found.before)} -> {text.size(found.after)}" if found.path else "planned"
+    return ", ".join([size, *counts])

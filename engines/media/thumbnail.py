@@ -83,7 +83,7 @@ def run(op: Thumbnail, job: Job) -> ThumbnailResult:
     path = Path(op.path)
     if not path.is_dir():
         return _of_file(op, job)
-    rows = batch.run(job, path, lambda inner, file: _of_file(msgspec.structs.replace(op, path=str(file)), inner))
+    rows = batch.each(op, job, _of_file)
     made = [row.result for row in rows if row.result]
     return ThumbnailResult(
         source=display(path),

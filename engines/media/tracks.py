@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.media import labels
+from engines.media import batch, labels
 from engines.media.facts import AudioFacts, SubtitleFacts
 from engines.media.ffmpeg import argv, output, source
 from engines.media.place import staged, tools_of
@@ -55,8 +56,14 @@ class TracksResult(msgspec.Struct, kw_only=True):
     files: list[TrackFile]
 
 
-def run(op: Tracks, job: Job) -> TracksResult:
+def run(op: Tracks, job: Job) -> TracksResult | batch.FolderResult:
     """Copy the wanted tracks; text subtitles other than ASS and WebVTT become SRT."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Tracks, job: Job) -> TracksResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     audio, _ = by_language(facts.audio, op.audio, "audio")
@@ -107,9 +114,15 @@ def _subtitle(track: SubtitleFacts) -> tuple[int, str, str, str, str]:
 
 def reply(op: Tracks, result: Json) -> Reply:
     """The files with their sizes."""
+    if "folder" in result:
+        return batch.reply("Tracks copied!", result, _in_short)
     found = msgspec.convert(result, TracksResult)
     lines: list[Any] = [Line("Source", found.source, icon="file"), Line("")]
     for made in found.files:
         name = labels.language(made.name.split(".")[0])
         lines.append(Line(f"{name}: {display(from_uri(made.path))} ({text.size(made.size)})", bullet=True))
     return Reply(f"{text.plural(len(found.files), 'track')} copied!", lines, icon="done")
+
+
+def _in_short(row: Json) -> str:
+    return text.plural(len(msgspec.convert(row, TracksResult).files), "track")

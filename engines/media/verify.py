@@ -18,7 +18,10 @@ from engines.media.runner import Finished, Limits, Runs, Step, transform
 from engines.media.structure import State
 from engines.media.tools import Tools
 
-_NOISE: Final = re.compile(r"^\[null @ |non monotonically increasing dts|Application provided invalid")
+_NOISE: Final = re.compile(
+    r"^\[null @ |non monotonically increasing dts|Application provided invalid|Timestamps are unset|timescale not set"
+)
+# "timescale not set" is said of every cover picture in an MP4.
 _DECODE: Final = Limits(stall=300)
 
 
@@ -43,10 +46,18 @@ def decode(
     streams = [opened[str(index)] for index in indexes]
     command = argv(tools, discard(streams, fps_mode="passthrough") if streams else discard(opened), verbosity="warning")
     finished = transform(runs, command, on_step, _DECODE)
-    complaints = tuple(line for line in finished.errors.splitlines() if line.strip() and not _NOISE.search(line))
+    complaints = complaints_of(finished.errors, facts)
     if finished.status and not complaints:
         complaints = (f"ffmpeg ended with status {finished.status}",)
     return Decoded(finished.seconds, finished.frames, complaints)
+
+
+def complaints_of(errors: str, facts: MediaFacts) -> tuple[str, ...]:
+    """What ffmpeg complained about, without what it says of healthy files and of the pictures on their covers."""
+    codecs = {video.codec for video in facts.video}
+    covers = tuple(f"[{codec} @ " for codec in ("mjpeg", "png") if facts.covers and codec not in codecs)
+    lines = (line for line in errors.splitlines() if line.strip() and not _NOISE.search(line))
+    return tuple(line for line in lines if not line.startswith(covers))
 
 
 def result(

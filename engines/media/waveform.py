@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
+from engines.media import batch
 from engines.media.ffmpeg import argv, output, source
 from engines.media.loudness import require_sound
 from engines.media.pictures import encoder
@@ -30,8 +32,14 @@ class WaveformResult(msgspec.Struct, kw_only=True):
     size: int
 
 
-def run(op: Waveform, job: Job) -> WaveformResult:
+def run(op: Waveform, job: Job) -> WaveformResult | batch.FolderResult:
     """Draw the main audio track."""
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
+
+
+def _one(op: Waveform, job: Job) -> WaveformResult:
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
     index = require_sound(facts)
@@ -56,6 +64,8 @@ def run(op: Waveform, job: Job) -> WaveformResult:
 
 def reply(op: Waveform, result: Json) -> Reply:
     """The picture."""
+    if "folder" in result:
+        return batch.reply("Waveforms drawn!", result, _in_short)
     found = msgspec.convert(result, WaveformResult)
     place = from_uri(found.path)
     lines = [
@@ -64,3 +74,7 @@ def reply(op: Waveform, result: Json) -> Reply:
         Line("Location", display(place), icon="file"),
     ]
     return Reply("Waveform drawn!", lines, icon="done", image=place)
+
+
+def _in_short(row: Json) -> str:
+    return text.size(msgspec.convert(row, WaveformResult).size, digits=0)

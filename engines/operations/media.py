@@ -143,7 +143,7 @@ class Container(StrEnum):
 class Remux(Operation, frozen=True, kw_only=True, tag="remux"):
     """Put the same streams into another container, without encoding."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     container: Annotated[Container, arg("Container to write.", positional=True)] = Container.MKV
     plan: Annotated[bool, arg("Only show what would be kept, converted and dropped.")] = False
     audio: Annotated[tuple[str, ...], arg("Keep audio of this language (all by default; none).")] = ()
@@ -155,7 +155,7 @@ class Remux(Operation, frozen=True, kw_only=True, tag="remux"):
 class Metadata(Operation, frozen=True, kw_only=True, tag="metadata"):
     """Edit tags, cover, chapters, track languages and flags; without options show the tags."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     title: Annotated[str | None, arg("Title; an empty text removes it.")] = None
     artist: Annotated[str | None, arg("Artist.")] = None
     album: Annotated[str | None, arg("Album.")] = None
@@ -184,7 +184,7 @@ class MediaTest(Operation, frozen=True, kw_only=True, tag="mediatest"):
 class Tracks(Operation, frozen=True, kw_only=True, tag="tracks"):
     """Copy audio and subtitle tracks into files of their own."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     audio: Annotated[tuple[str, ...], arg("Audio of this language (all by default; none).")] = ()
     subtitles: Annotated[tuple[str, ...], arg("Subtitles of this language (all by default; none).")] = ()
     output: Annotated[str | None, arg("Folder to write into (default: beside.)", accepts=Accepts.FOLDER)] = None
@@ -194,13 +194,13 @@ class Tracks(Operation, frozen=True, kw_only=True, tag="tracks"):
 class Loudness(Operation, frozen=True, kw_only=True, tag="loudness"):
     """Measure loudness by EBU R 128."""
 
-    path: Annotated[str, arg("Media file with sound.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file with sound, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
 
 
 class Waveform(Operation, frozen=True, kw_only=True, tag="waveform"):
     """Draw the waveform of a sound as PNG."""
 
-    path: Annotated[str, arg("Media file with sound.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file with sound, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     width: Annotated[Width, arg("Pixels across.")] = 1200
     height: Annotated[Height, arg("Pixels down.")] = 240
     output: Annotated[str | None, arg("Picture to write (default: beside the source).", accepts=Accepts.TARGET)] = None
@@ -210,7 +210,7 @@ class Waveform(Operation, frozen=True, kw_only=True, tag="waveform"):
 class FrameHash(Operation, frozen=True, kw_only=True, tag="framehash"):
     """Hash the streams of a file, whatever its container and tags."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     decoded: Annotated[bool, arg("Hash the decoded pictures and sound instead of the packets.")] = False
     frames: Annotated[bool, arg("Write a hash of each frame into a file beside the source.")] = False
 
@@ -234,7 +234,7 @@ class Compare(Operation, frozen=True, kw_only=True, tag="compare"):
 class Compat(Operation, frozen=True, kw_only=True, tag="compat"):
     """Check where a file plays without conversion, and what bandwidth streaming it needs."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     target: Annotated[str | None, arg("Only this target, such as browser or telegram.", positional=True)] = None
 
 
@@ -289,7 +289,7 @@ MEDIA: Final = (
         Kind.MEDIA,
         run="engines.media.remux:run",
         reply="engines.media.remux:reply",
-        check="engines.media.checks:check_file",
+        check="engines.media.checks:check_source",
         writes=True,
         output="path",
         examples=(
@@ -326,7 +326,7 @@ MEDIA: Final = (
         Kind.MEDIA,
         run="engines.media.tracks:run",
         reply="engines.media.tracks:reply",
-        check="engines.media.checks:check_file",
+        check="engines.media.checks:check_source",
         writes=True,
         examples=("tracks movie.mkv --audio en --subtitles none",),
     ),
@@ -335,7 +335,7 @@ MEDIA: Final = (
         Kind.MEDIA,
         run="engines.media.loudness:run",
         reply="engines.media.loudness:reply",
-        check="engines.media.checks:check_file",
+        check="engines.media.checks:check_source",
         examples=("loudness song.flac",),
     ),
     OperationSpec(
@@ -343,7 +343,7 @@ MEDIA: Final = (
         Kind.MEDIA,
         run="engines.media.waveform:run",
         reply="engines.media.waveform:reply",
-        check="engines.media.checks:check_file",
+        check="engines.media.checks:check_source",
         writes=True,
         output="path",
         examples=("waveform song.flac",),
@@ -353,7 +353,7 @@ MEDIA: Final = (
         Kind.MEDIA,
         run="engines.media.framehash:run",
         reply="engines.media.framehash:reply",
-        check="engines.media.checks:check_file",
+        check="engines.media.checks:check_source",
         output="path",
         examples=("framehash movie.mkv",),
     ),

@@ -181,7 +181,9 @@ def test_chapter_file_escapes_what_ffmpeg_would_read() -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("name", ["h264_aac.mp4", "multi.mkv", "plain.ts", "vfr.mp4", "audio.flac", "nodur_live.mkv"])
+@pytest.mark.parametrize(
+    "name", ["h264_aac.mp4", "multi.mkv", "plain.ts", "vfr.mp4", "audio_cover.m4a", "audio_cover.mp3", "nodur_live.mkv"]
+)
 def test_whole_file_passes(take: Any, tmp_path: Path, name: str, full: bool) -> None:
     do(tmp_path, "mediatest", take(name), full=full)
 

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from engines import files, text
-from engines.archive.create.job import Packing, SubJob
+from engines.archive.create.job import Packing
 from engines.archive.create.plan import Plan, convert_target, options_of
 from engines.archive.create.result import ZipResult
 from engines.errors import TaskdeckError
-from engines.job import Job
+from engines.job import Job, Part
 from engines.names import display
 from engines.operations import Convert, Unzip, Zip
 
@@ -27,7 +27,7 @@ def run(op: Convert, job: Job) -> ZipResult:
     target = convert_target(op, job.settings)
     staging = files.staged_path(job, target, kind="tree")
     files.remove(staging)  # of an attempt that was killed
-    part = SubJob(job)
+    part = Part(job)
     try:
         unpack(Unzip(path=op.path, destination=str(staging)), part)
         roots = tuple(sorted(staging.iterdir()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -25,13 +25,11 @@ from engines.archive.formats import FORMATS
 from engines.archive.manifest import SUFFIX
 from engines.archive.manifest import write as write_manifest
 from engines.errors import TaskdeckError
-from engines.job import Job, Stopped
+from engines.job import Job, Part, Stopped
 from engines.model import Json
 from engines.names import display
 from engines.operations import ArchiveFormat, Conflict, Zip
-from engines.paths import PathPolicy, to_uri, unreadable
-from engines.process import Tool
-from engines.settings import Settings
+from engines.paths import to_uri, unreadable
 
 
 class _Writer(Protocol):
@@ -67,86 +65,16 @@ def run(op: Zip, job: Job) -> ZipResult:
         return Packing(op, options, plans[0], job).run()
     done: list[ZipResult] = msgspec.convert((job.checkpoint or {}).get("done", []), list[ZipResult])
     for plan in plans[len(done) :]:
-        done.append(Packing(op, options, plan, _OneOfMany(job, done)).run())
+        done.append(Packing(op, options, plan, _one_of_many(job, done)).run())
     return combined(done, display(plans[0].target.parent) if plans else "")
 
 
-class SubJob:
-    """A job as a part of it sees it: without a checkpoint of its own."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.checkpoint: Json | None = None
-
-    @property
-    def id(self) -> str:
-        return self._job.id
-
-    @property
-    def attempt(self) -> int:
-        return self._job.attempt
-
-    @property
-    def settings(self) -> Settings:
-        return self._job.settings
-
-    @property
-    def policy(self) -> PathPolicy:
-        return self._job.policy
-
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        return self._job.secrets
-
-    def progress(
-        self, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
-    ) -> None:
-        self._job.progress(done, total, item=item, stage=stage, unit=unit)
-
-    def tool(
-        self,
-        argv: Sequence[str | bytes],
-        *,
-        cwd: Path | None = None,
-        stdin: bytes | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> Tool:
-        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
-
-    def save(self, checkpoint: Json) -> None:
-        pass
-
-    def log(self, message: str, *, level: str = "info") -> None:
-        self._job.log(message, level=level)
-
-    def check(self) -> None:
-        self._job.check()
-
-    def keep_partial(self) -> bool:
-        return False
-
-    def claim(self, path: Path) -> Path:
-        return self._job.claim(path)
-
-    def release(self, path: Path) -> None:
-        self._job.release(path)
-
-
-class _OneOfMany(SubJob):
+def _one_of_many(job: Job, done: list[ZipResult]) -> Part:
     """One of several archives: its checkpoint is a part of the whole one."""
-
-    def __init__(self, job: Job, done: list[ZipResult]) -> None:
-        super().__init__(job)
-        self._done: list[Json] = msgspec.to_builtins(done)
-        saved = job.checkpoint or {}
-        if len(saved.get("done", [])) == len(done):
-            self.checkpoint = saved.get("current")
-
-    def save(self, checkpoint: Json) -> None:
-        self._job.save({"done": self._done, "current": checkpoint})
-
-    def keep_partial(self) -> bool:
-        return self._job.keep_partial()
+    before: list[Json] = msgspec.to_builtins(done)
+    saved = job.checkpoint or {}
+    current = saved.get("current") if len(saved.get("done", [])) == len(done) else None
+    return Part(job, checkpoint=current, save=lambda checkpoint: job.save({"done": before, "current": checkpoint}))
 
 
 class Packing:

@@ -55,11 +55,7 @@ def run(op: Transcode, job: Job) -> TranscodeResult:
     if not path.is_dir():
         return _one(op, job)
 
-    def convert(inner: Job, file: Path) -> TranscodeResult:
-        return _one(msgspec.structs.replace(op, path=str(file)), inner)
-
-    outcomes = batch.run(job, path, convert)
-    return TranscodeResult(source=display(path), files=outcomes)
+    return TranscodeResult(source=display(path), files=batch.each(op, job, _one, encodes=True))
 
 
 def _one(op: Transcode, job: Job) -> TranscodeResult:

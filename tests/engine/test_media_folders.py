@@ -1,0 +1,108 @@
+"""Every media operation takes a folder: one task, a result or a reason for each file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engines import operations
+from engines.errors import TaskdeckError
+from engines.media import info, probe
+from engines.settings import MediaSettings, Settings
+from tests.support.jobs import RecordingJob
+from tests.support.media_corpus import corpus, own_cache
+
+__all__ = ["corpus", "own_cache"]
+
+
+@pytest.fixture
+def films(corpus: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("audio_cover.m4a", "h264_ac3_51.mkv", "zero.mp4"):
+        shutil.copy(corpus / name, folder)
+    return folder
+
+
+def do(root: Path, op: str, folder: Path, **fields: Any) -> tuple[Any, str]:
+    settings = Settings(roots=(str(root),), media=MediaSettings(parallel=2))
+    job = RecordingJob(root, settings=settings)
+    struct = msgspec.convert({"op": op, "path": str(folder), **fields}, operations.spec_of(op).struct)
+    operations.check(struct, job.policy, job.settings)
+    result = operations.load(operations.spec_of(op).run)(struct, job)
+    assert job.claimed == set()
+    assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".")] == []
+    return result, operations.reply(struct, msgspec.to_builtins(result)).render(emoji=False)
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "made"),
+    [
+        ("remux", {"container": "mkv"}, 2),
+        ("remux", {"container": "mp4", "plan": True}, 0),
+        ("metadata", {"album": "All of them"}, 0),
+        ("metadata", {}, 0),
+        ("mediatest", {}, 0),
+        ("loudness", {}, 0),
+        ("tracks", {}, 2),
+        ("waveform", {"width": 64, "height": 32}, 2),
+        ("framehash", {}, 0),
+        ("compat", {}, 0),
+        ("thumbnail", {}, 2),
+        ("transcode", {"preset": "audio"}, 2),
+    ],
+)
+def test_each_file_of_a_folder_has_its_own_outcome(
+    films: Path, tmp_path: Path, op: str, fields: dict[str, Any], made: int
+) -> None:
+    result, said = do(tmp_path, op, films, **fields)
+    assert [(row.name, bool(row.error)) for row in result.files] == [
+        ("audio_cover.m4a", False),
+        ("h264_ac3_51.mkv", False),
+        ("zero.mp4", True),
+    ]
+    assert result.files[2].code == "media.unreadable"
+    assert all(row.name in said for row in result.files)
+    assert len(list(films.iterdir())) == 3 + made
+
+
+def test_results_of_a_folder_go_into_a_folder(films: Path, tmp_path: Path) -> None:
+    with pytest.raises(TaskdeckError, match="give a folder"):
+        do(tmp_path, "remux", films, output=str(tmp_path / "one.mkv"))
+    (tmp_path / "out").mkdir()
+    do(tmp_path, "metadata", films, title="x", output=str(tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["audio_cover.m4a", "h264_ac3_51.mkv"]
+
+
+def test_two_files_that_aim_at_one_name_do_not_meet(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("h264_aac.mp4", "plain.ts"):
+        shutil.copy(corpus / name, folder / ("film" + Path(name).suffix))
+    do(tmp_path, "transcode", folder, speed="fastest", chunk=1)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "film.h264 (2).mp4",
+        "film.h264.mp4",
+        "film.mp4",
+        "film.ts",
+    ]
+    do(tmp_path, "mediatest", folder, full=True)
+
+
+def test_table_of_a_folder_is_the_same_without_pyav(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, _ = do(tmp_path, "mediainfo", films)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other cache"))
+    for module in (info, probe):
+        monkeypatch.setattr(module, "has_pyav", lambda: False)
+    slow, _ = do(tmp_path, "mediainfo", films)
+
+    def seen(result: Any) -> list[tuple[str, str, str]]:
+        return [(row.path, row.facts.container if row.facts else "", row.code) for row in result.files]
+
+    assert seen(slow) == seen(quick)
