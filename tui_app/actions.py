@@ -105,6 +105,8 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("view.command", "colon", "command", "Type a command: zip, unzip, ... or any action.", _VIEW,
                    shown=":", footer=1, priority=True),
         ActionSpec("view.new", "n", "new task", "Open the form of an operation.", _VIEW),
+        ActionSpec("view.browse", "o", "browse", "Look into an archive, or at the media of a folder; choose and go on.",
+                   _VIEW),
         ActionSpec("view.details", "enter", "details", "Show or hide the task's details.", _VIEW, footer=2),
         ActionSpec("view.next_pane", "tab", "next pane", "Jump between the list and the details.", _VIEW),
         ActionSpec("view.history", "H", "history", "What has ended: filter, run again, export.", _VIEW),

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "sort": ("Sort the list", tuple(sort.value for sort in Sort)),
     "group": ("Group the list", ("state", "kind", "none")),
     "filter": ("Filter the list", ()),
+    "browse": ("Look into an archive, or at the media of a folder", ()),
     "theme": ("Choose a colour theme", THEMES),
 }
 """Words of the command line that take a value of the screen itself: summary and values."""
@@ -53,6 +54,8 @@ class CommandSuggester:
     async def __call__(self, line: str) -> Suggestions:
         """Suggestions for a line."""
         first, _, rest = line.partition(" ")
+        if first == "browse" and " " in line:
+            return Suggestions(len(first) + 1, await self._paths(rest))
         if first in COMMANDS and rest != line and " " in line:
             values = COMMANDS[first][1]
             items = tuple(Suggestion(value) for value in values if value.startswith(rest.strip()))
@@ -67,17 +70,19 @@ class CommandSuggester:
                 return await self._field(found, found.field)
         return Suggestions(len(line))
 
+    async def _paths(self, begun: str, *, folders_only: bool = False) -> tuple[Suggestion, ...]:
+        paths = await complete_path(self._places, begun, folders_only=folders_only)
+        return tuple(
+            Suggestion(quote(text) + ("" if entry.folder else " "), "folder" if entry.folder else size(entry.size))
+            for text, entry in paths[:_MOST]
+            if display(text) == text
+        )
+
     async def _field(self, found: Place, field: Field) -> Suggestions:
         hint = f"{field.name}: {field.help}"
         if takes_path(field):
             folders = field.accepts is Accepts.FOLDER
-            paths = await complete_path(self._places, found.word, folders_only=folders)
-            items = [
-                Suggestion(quote(text) + ("" if entry.folder else " "), "folder" if entry.folder else size(entry.size))
-                for text, entry in paths[:_MOST]
-                if display(text) == text
-            ]
-            return Suggestions(found.start, tuple(items), hint)
+            return Suggestions(found.start, await self._paths(found.word, folders_only=folders), hint)
         values = field.choices
         if not values and field.ge is not None and field.le is not None and field.le - field.ge <= 20:
             values = tuple(str(number) for number in range(int(field.ge), int(field.le) + 1))
@@ -91,6 +96,14 @@ def quote(path: str) -> str:
     if path == shlex.quote(path):
         return path
     return "".join(f"\\{char}" if char in _SPECIAL else char for char in path)
+
+
+def unquote(word: str) -> str:
+    """What a word of the line stands for."""
+    try:
+        return " ".join(shlex.split(word))
+    except ValueError:
+        return word
 
 
 def pasted_paths(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from engines.errors import TaskdeckError
-from engines.model import Action, Actor, TaskView
+from engines.model import Action, Actor, Json, TaskView
 from engines.text import plural
 from tui_app.actions import ACTIONS, first_key
 from tui_app.screens.confirm import Confirm
@@ -151,6 +151,28 @@ class Performer:
         self._app.say(f"{view.op} {view.title}: {view.state.value}, task {view.id}.")
         if then is not None:
             then(view)
+
+    async def submit_each(self, data: Json, paths: Sequence[str], *, base: str) -> None:
+        """Queue one task a path, and say so once."""
+        for path in paths:
+            view = await self._app.tasks.submit({**data, "path": path}, actor=self.actor, base=base)
+        what = f"{view.title}: {view.state.value}, task {view.id}" if len(paths) == 1 else plural(len(paths), "task")
+        self._app.say(f"{data['op']} {what}.")
+
+    async def result(self, data: Json, base: str) -> Json:
+        """Run a quick operation as a task like any other and give its result.
+
+        Raises:
+            TaskdeckError: the task's own error.
+        """
+        view = await self._app.tasks.submit(data, actor=self.actor, base=base)
+        view = await self._app.tasks.wait(view.id)
+        if view.error is not None:
+            raise TaskdeckError.from_info(view.error)
+        found = (await self._app.tasks.detail(view.id, log_lines=0)).result
+        if found is None:
+            raise TaskdeckError("task.state", f"cannot show '{view.title}'", f"task {view.id} is {view.state.value}")
+        return found
 
     async def again(self, views: Sequence[TaskView]) -> None:
         """Queue the same operations as new tasks; the engine knows them exactly, we only know what can be shown."""

@@ -250,6 +250,8 @@ class FakeTasks:
         self.watchers: list[FakeWatcher] = []
         self.details: dict[str, TaskDetail] = {}
         self.params: dict[str, Json] = {}
+        self.results: dict[str, Json] = {}
+        """Results by operation: `wait` completes a task that has one."""
         self.paused_all = False
         self.host = HostMetrics(
             at=START, cpu=37.0, load=(0.52, 0.61, 0.4), cores=2, memory=62.0, memory_used=5_000_000_000,
@@ -424,6 +426,7 @@ class FakeTasks:
             events=[TaskEvent(1, view.created, view.id, "queued", "ada", "cli"),
                     TaskEvent(2, view.created + 1, view.id, view.state.value)],
             log=["12:00:01 packing 247 files", "12:00:02 level 6 on 2 threads", f"12:00:03 {view.item}"],
+            result=self.results.get(view.op),
             history=[float(2_000_000 + (n * n * 791_900) % 9_000_000) for n in range(60)],
         )  # fmt: skip
 
@@ -440,7 +443,8 @@ class FakeTasks:
         return self.now_stats()
 
     async def wait(self, task_id: str) -> TaskView:
-        return await self.view(task_id)
+        view = await self.view(task_id)
+        return self.change(task_id, state=TaskState.COMPLETED) if view.op in self.results else view
 
     async def watch(self, watch: Watch) -> FakeWatcher:
         self._ask("watch", watch)

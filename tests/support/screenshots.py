@@ -11,7 +11,11 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
-from engines.model import Kind, TaskState, TaskView, Usage
+from engines.media.facts import Kind as MediaKind
+from engines.media.facts import MediaFacts, VideoFacts
+from engines.media.info import FileInfo, MediaInfoResult
+from engines.media.quality import rate
+from engines.model import Json, Kind, TaskState, TaskView, Usage
 from engines.settings import Settings, TuiSettings
 from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view, seeded
 from tui_app.app import DeckApp
@@ -52,6 +56,37 @@ def story() -> list[TaskView]:
     return [*head, *ended]
 
 
+ARCHIVE: Json = {
+    "format": "TAR.ZST",
+    "files": 1412,
+    "size": 4_520_000_000,
+    "total_members": 1420,
+    "members": [
+        {"name": f"dataset/{name}", "size": size}
+        for name, size in (
+            ("README.md", 4_200), ("labels.csv", 18_400_000), ("train/images/000001.png", 2_100_000_000),
+            ("train/labels.json", 61_000_000), ("test/images/000001.png", 1_900_000_000), ("license.txt", 11_000),
+        )
+    ],
+}  # fmt: skip
+
+
+def media() -> Json:
+    """A folder of films."""
+    rows = []
+    for name, codec, height, size, minutes in (
+        ("東京の夜.mkv", "hevc", 2160, 14_200_000_000, 107), ("harbour.mp4", "h264", 1080, 2_810_000_000, 94),
+        ("lecture 01.webm", "vp9", 720, 640_000_000, 61), ("old tape.avi", "mpeg4", 480, 700_000_000, 88),
+        ("trailer.mp4", "av1", 1080, 48_000_000, 2),
+    ):  # fmt: skip
+        video = VideoFacts(index=0, codec=codec, width=height * 16 // 9, height=height)
+        facts = MediaFacts(name=name, kind=MediaKind.VIDEO, container="mp4", size=size, duration=minutes * 60.0,
+                           video=[video])  # fmt: skip
+        rows.append(FileInfo(path=name, facts=facts, quality=rate(facts)))
+    found: Json = msgspec.to_builtins(MediaInfoResult(folder="/srv/films", files=rows))
+    return found
+
+
 class DemoPlaces:
     """A server's disk that is the same everywhere."""
 
@@ -80,6 +115,7 @@ async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], A
     """The picture after a script of keys, as SVG."""
     clock = ManualClock(START)
     tasks = FakeTasks(story(), clock=clock)
+    tasks.results.update(zipinfo=ARCHIVE, mediainfo=media())
     settings = Settings(tui=TuiSettings(theme=theme))
     app = DeckApp(tasks.connect, settings, where="files.example.org", clock=clock,
                   places=DemoPlaces())  # fmt: skip
@@ -121,6 +157,12 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Await
     "cancel": ((100, 28), keys("space", "space", "x"), "taskdeck-dark"),
     "form": ((100, 30), keys("n", "enter", *"films", "ctrl+e"), "taskdeck-dark"),
     "picker": ((100, 30), keys("n", "enter", "ctrl+o", "j", "space", "space"), "taskdeck-dark"),
+    "archive": (
+        (100, 30),
+        keys("colon", *"browse archive.tar.zst", "enter", "j", "l", "space", "j", "j", "space"),
+        "taskdeck-dark",
+    ),
+    "media": ((120, 24), keys("colon", *"browse films", "enter", "j", "space", "space"), "taskdeck-dark"),
     "history": ((110, 28), keys("H"), "taskdeck-dark"),
     "details": ((100, 34), keys("j", "enter"), "taskdeck-dark"),
     "help": ((100, 34), keys("question_mark"), "taskdeck-dark"),

@@ -21,7 +21,7 @@ from engines.query import Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
 from tui_app.actions import ACTIONS, bindings, first_key
-from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter
+from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter, unquote
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
 from tui_app.screens.base import DeckScreen
@@ -352,6 +352,8 @@ class TasksScreen(DeckScreen):
             self._set_group(value)
         elif word == "filter":
             self._apply_filter(value, final=True)
+        elif word == "browse":
+            self.browse(unquote(value))
         elif word == "theme":
             self.deck.set_theme(value)
 
@@ -556,6 +558,15 @@ class TasksScreen(DeckScreen):
 
     def _submit(self, data: Json) -> None:
         self.deck.performer.start(self.deck.performer.submit(data, base=self.deck.places.base()))
+
+    def browse(self, path: str) -> None:
+        """Look into an archive or a folder of media; "" asks which."""
+        from tui_app.screens.browse import browse, choose
+
+        self.deck.performer.start(browse(self, path) if path else choose(self))
+
+    def _do_view_browse(self) -> None:
+        self.browse("")
 
     def _do_view_details(self) -> None:
         if self.has_class("-wide"):

@@ -41,7 +41,10 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Selector:
-    """Which members the user wants: globs on whole names, on any parent, or (without a slash) on the last part."""
+    """Which members the user wants: globs on whole names, on any parent, or (without a slash) on any part.
+
+    A leading slash holds a glob to the top of the archive.
+    """
 
     def __init__(self, globs: tuple[str, ...]) -> None:
         self.globs = globs
@@ -49,7 +52,7 @@ class Selector:
         for glob in globs:
             cleaned = glob.strip("/")
             whole.append(fnmatch.translate(cleaned))
-            if "/" not in cleaned:
+            if "/" not in cleaned and not glob.startswith("/"):
                 last.append(fnmatch.translate(cleaned))
         self._whole = re.compile("|".join(whole)) if whole else None
         self._last = re.compile("|".join(last)) if last else None
