@@ -142,6 +142,8 @@ class Tree:
         self._modes: dict[Parts, tuple[int | None, float | None]] = {}
         self._links: dict[Parts, str] = {}
         self._reserved: set[Parts] = set()
+        self.strict: dict[Parts, int] = {}
+        """Folders whose own mode would lock their owner out: `finish` leaves them open, for whoever publishes."""
 
     def __enter__(self) -> Tree:
         return self
@@ -172,6 +174,7 @@ class Tree:
         self._modes.clear()
         self._links.clear()
         self._reserved.clear()
+        self.strict.clear()
 
     @property
     def root(self) -> int:
@@ -290,7 +293,13 @@ class Tree:
             if mtime is not None:
                 set_times(descriptor, mtime)
             if mode is not None:
-                os.fchmod(descriptor, (mode & SAFE_BITS) | 0o700)
+                os.fchmod(descriptor, self.usable(parts, mode))
+
+    def usable(self, parts: Parts, mode: int) -> int:
+        """The mode a folder has until it is published; a stricter one is noted in `strict`."""
+        if mode & 0o700 != 0o700:
+            self.strict[parts] = mode & SAFE_BITS
+        return (mode & SAFE_BITS) | 0o700
 
     def _symlink(self, parts: Parts, target: str, parent: int) -> None:
         try:

@@ -123,6 +123,63 @@ def test_damage_is_told_apart_from_a_wrong_password(tmp_path: Path, kind: str) -
     assert result.files == 2
 
 
+def test_kept_7z_loses_only_the_members_whose_names_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/empty").mkdir()
+    for name in ("bad", "good", "sub/deep"):
+        (tmp_path / "in" / name).write_text(name)
+    archive = tmp_path / "box/x.7z"
+    archive.parent.mkdir()
+    subprocess.run(
+        [
+            "bsdtar",
+            "--format=7zip",
+            "-P",
+            "-s",
+            "|bad|sub/../../escaped|",
+            "-cf",
+            archive,
+            "bad",
+            "sub",
+            "good",
+            "empty",
+        ],
+        cwd=tmp_path / "in",
+        check=True,
+    )
+    assert code_of(archive, tmp_path / "out") == "archive.escape"
+    result = unzip(archive, keep_broken=True)
+    assert [item.name for item in result.broken] == ["sub/../../escaped"]
+    kept = archive.parent / "x (incomplete)"
+    assert sorted(snapshot(kept)) == ["NOT-UNPACKED.txt", "empty", "good", "sub", "sub/deep"]
+    assert sorted(os.listdir(archive.parent)) == ["x (incomplete)", "x.7z"]
+    assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize("solid", ["on", "off"])
+def test_damaged_7z_with_a_right_password_and_open_names_is_damaged(tmp_path: Path, solid: str) -> None:
+    """There is no check value: that another member opened tells the two apart."""
+    (tmp_path / "odd tree").mkdir()
+    for number in range(4):
+        (tmp_path / f"odd tree/f{number}").write_bytes(os.urandom(100_000))
+    archive = pack7z(tmp_path, "a.7z", f"-ms={solid}", "-mx1", password="k")
+    raw = bytearray(archive.read_bytes())
+    raw[250_000] ^= 0xFF
+    archive.write_bytes(raw)
+    assert code_of(archive, tmp_path / "out", "k") == "archive.damaged"
+    assert code_of(archive, tmp_path / "out", "wrong") == "password.wrong"
+    assert unzip(archive, tmp_path / "out", "k", keep_broken=True).files >= 2
+
+
+def test_comment_of_a_zip_is_shown_without_its_control_characters(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "x.zip", [("a", b"1", R)])
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = "Grüße \x1b[31mred".encode()
+    comment = info(path).comment
+    assert comment.startswith("Grüße ")
+    assert "\x1b" not in comment
+
+
 def test_password_list_is_tried_and_must_be_private(tmp_path: Path) -> None:
     odd_tree(tmp_path)
     words = tmp_path / "words"

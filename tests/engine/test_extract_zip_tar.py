@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
 from engines.errors import TaskdeckError
@@ -113,6 +114,49 @@ def test_conflict_policy_fail_changes_nothing(tmp_path: Path) -> None:
         unzip(tmp_path / "x.zip", tmp_path / "d", on_conflict=Conflict.FAIL)
     assert caught.value.code == "path.exists"
     assert snapshot(tmp_path) == before
+
+
+def test_overwriting_that_fails_halfway_brings_back_what_it_replaced(tmp_path: Path) -> None:
+    (tmp_path / "d/sub").mkdir(parents=True)
+    (tmp_path / "d/z").mkdir()
+    (tmp_path / "d/sub/a").write_text("old")
+    (tmp_path / "d/sub/link").symlink_to("a")
+    members = [("sub/a", b"new", REGULAR), ("sub/fresh", b"new", REGULAR), ("sub/link", b"new", REGULAR)]
+    make_zip(tmp_path / "x.zip", [*members, ("z", b"a file where a folder is", REGULAR)])
+    before = snapshot(tmp_path)
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(tmp_path / "x.zip", tmp_path / "d", on_conflict=Conflict.OVERWRITE)
+    assert caught.value.code == "path.kind"
+    assert snapshot(tmp_path) == before
+    (tmp_path / "d/z").rmdir()
+    assert unzip(tmp_path / "x.zip", tmp_path / "d", on_conflict=Conflict.OVERWRITE).replaced == 2
+    assert (tmp_path / "d/sub/link").read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["d", "x.zip"]
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.zip", "x.7z"])
+@pytest.mark.parametrize("into", [None, "fresh", "present"])
+def test_folders_keep_modes_that_lock_even_their_owner_out(tmp_path: Path, name: str, into: str | None) -> None:
+    source = tmp_path / "source"
+    (source / "root/locked/inner").mkdir(parents=True)
+    (source / "root/locked/inner/f").write_text("1")
+    for folder, mode in (("root/locked/inner", 0o500), ("root/locked", 0o555), ("root", 0o755)):
+        (source / folder).chmod(mode)
+        os.utime(source / folder, (1_500_000_000, 1_500_000_000))
+    pack = {
+        "x.tar": ["tar", "cf"],
+        "x.zip": ["zip", "-qr"],
+        "x.7z": [bundled_sevenzip(), "a", "-bso0", "-bsp0"],
+    }
+    subprocess.run([*pack[name], str(tmp_path / name), "root"], cwd=source, check=True)
+    if into == "present":
+        (tmp_path / into / "root").mkdir(parents=True)
+    unzip(tmp_path / name, tmp_path / into if into else None)
+    root = tmp_path / (into or "") / "root"
+    found = [(root / part).stat() for part in ("locked", "locked/inner")]
+    assert [oct(info.st_mode & 0o7777) for info in found] == ["0o555", "0o500"]
+    assert [info.st_mtime for info in found] == [1_500_000_000] * 2
+    assert (root / "locked/inner/f").read_text() == "1"
 
 
 def test_only_this_tasks_bytes_are_counted(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _entry(run: Run, parent: int, name: str, parts: Parts, names: dict[tuple[int
             raise TaskdeckError("archive.limit", f"cannot unpack '{shown}'", "its folders are nested too deep")
         run.folders += 1
         if info.st_mode & 0o7700 != 0o700:
-            os.chmod(name, (info.st_mode & SAFE_BITS) | 0o700, dir_fd=parent)
+            os.chmod(name, run.tree.usable(parts, info.st_mode), dir_fd=parent)
         _folder(run, os.open(name, files.DIRECTORY_FLAGS, dir_fd=parent), parts, names)
     elif stat.S_ISREG(info.st_mode):
         if info.st_nlink > 1:

@@ -11,9 +11,9 @@ import msgspec
 
 from engines import files
 from engines.archive import passwords
-from engines.archive.containment import Tree
+from engines.archive.containment import Parts, Tree
 from engines.archive.detect import Family, Found, detect
-from engines.archive.extract.publish import Published, become, merge_into
+from engines.archive.extract.publish import Published, StrictFolders, become, merge_into
 from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, sync_filesystem
 from engines.archive.extract.single import name_of
 from engines.archive.formats import strip_suffix
@@ -23,7 +23,7 @@ from engines.job import Job, Stopped
 from engines.model import Json
 from engines.names import display
 from engines.operations import Conflict, Unzip
-from engines.paths import to_uri, unreadable
+from engines.paths import from_uri, to_uri, unreadable
 
 _LIST_NAME = "NOT-UNPACKED.txt"
 
@@ -151,28 +151,36 @@ def run(op: Unzip, job: Job) -> Unpacked:
     except BaseException:
         _discard(job, staging)
         raise
-    _discard(job, staging)
     result.seconds = time.monotonic() - started
     return result
 
 
 def _unpack(op: Unzip, job: Job, found: Found, place: Place, staging: Path, base: Json, state: Json) -> Unpacked:
+    strict: dict[Parts, int] = {}
     if state.get("stage") == "publish":
         report = msgspec.convert(state["result"], Unpacked)
+        for uri, mode in state.get("strict", ()):
+            strict[tuple(from_uri(uri)[1:].split("/"))] = mode
     else:
-        report = _fill(op, job, found, staging, base, int(state.get("members", 0)))
-        job.save({**base, "stage": "publish", "result": msgspec.to_builtins(report)})
+        report = _fill(op, job, found, staging, base, int(state.get("members", 0)), strict)
+        kept = [[to_uri(f"/{'/'.join(parts)}"), mode] for parts, mode in strict.items()]
+        job.save({**base, "stage": "publish", "result": msgspec.to_builtins(report), "strict": kept})
     job.check()
     job.progress(report.size, report.size, stage="publishing")
-    published = _publish(op, job, place, staging, broken=bool(report.broken_count))
+    with StrictFolders(staging, strict) as folders:
+        published = _publish(op, job, place, staging, broken=bool(report.broken_count))
+        _discard(job, staging)
+        folders.apply()
     report.destination = display(published.destination)
     report.location = to_uri(str(published.destination))
     report.renamed, report.skipped, report.replaced = published.renamed, published.skipped, published.replaced
     return report
 
 
-def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: int) -> Unpacked:
-    """Unpack into the staging folder and make that durable."""
+def _fill(
+    op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: int, strict: dict[Parts, int]
+) -> Unpacked:
+    """Unpack into the staging folder and make that durable; `strict` is filled (see `Tree.strict`)."""
     with files.open_folder(staging) as folder:
         checkpoints = Checkpoints(job, folder, base)
         suspended = False
@@ -196,6 +204,7 @@ def _fill(op: Unzip, job: Job, found: Found, staging: Path, base: Json, skip: in
                 )
                 reader(found)(context)
                 tree.finish(context.spoiled)
+                strict.update(tree.strict)
                 nested = 0
                 if op.nested:
                     from engines.archive.extract.nested import unpack_nested  # imports this module
@@ -263,6 +272,20 @@ def _publish(op: Unzip, job: Job, place: Place, staging: Path, *, broken: bool) 
     if broken:  # marked, in a folder of its own, whatever is there already
         base = place.target if not (place.explicit and place.target.is_dir()) else place.target / _only_name(op)
         return become(staging, base.with_name(f"{base.name} (incomplete)"), Conflict.RENAME, job.check)
+    if op.on_conflict is not Conflict.OVERWRITE:
+        return _publish_whole(op, job, place, staging, None)
+    old = staging.with_name(f"{staging.name}.old")
+    if os.path.lexists(old):  # an attempt that was killed: what it replaced stays replaced
+        files.remove(old)
+    job.claim(old)
+    try:
+        return _publish_whole(op, job, place, staging, old)
+    finally:
+        if not os.path.lexists(old):
+            job.release(old)
+
+
+def _publish_whole(op: Unzip, job: Job, place: Place, staging: Path, old: Path | None) -> Published:
     source = staging
     names = os.listdir(staging)
     single = len(names) == 1
@@ -271,9 +294,9 @@ def _publish(op: Unzip, job: Job, place: Place, staging: Path, *, broken: bool) 
         single = False
     if place.explicit or not single:
         if place.explicit and place.target == place.folder:
-            return merge_into(source, place.target, op.on_conflict, job.check)
-        return become(source, place.target, op.on_conflict, job.check)
-    published = merge_into(source, place.folder, op.on_conflict, job.check)
+            return merge_into(source, place.target, op.on_conflict, job.check, old)
+        return become(source, place.target, op.on_conflict, job.check, old)
+    published = merge_into(source, place.folder, op.on_conflict, job.check, old)
     published.destination = place.folder / published.roots.get(names[0], names[0]) if single else place.folder
     return published
 
@@ -306,8 +329,6 @@ def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | N
     state = job.checkpoint
     if not state:
         return None, {}
-    from engines.paths import from_uri
-
     staging = Path(from_uri(str(state.get("staging", ""))))
     usable = staging.parent == place.folder and staging.is_dir() and not staging.is_symlink()
     if usable and state.get("identity") == identity and state.get("stage") != "nested":

@@ -19,6 +19,8 @@ from engines.operations import Conflict
 from engines.paths import unreadable
 
 _ATTEMPTS = 10_000
+_STRICT = 256  # folders held open at once
+_UNDONE = 100_000  # moves that can be taken back
 
 
 class Published(msgspec.Struct):
@@ -35,12 +37,18 @@ class Published(msgspec.Struct):
 class Merge:
     """Moves the entries of one folder into another, entry by entry, folders into folders.
 
-    What was moved is moved back when something fails halfway (except what `overwrite` replaced).
+    What was moved is moved back when something fails halfway, and what was replaced comes back too: a second name
+    of it is kept meanwhile. At every moment each name holds the old file or the new one, never nothing.
+
+    Args:
+        old: Where the second names go: a path beside the staging folder, made when needed, removed at the end.
     """
 
-    def __init__(self, conflict: Conflict, check: Callable[[], None]) -> None:
+    def __init__(self, conflict: Conflict, check: Callable[[], None], old: Path | None = None) -> None:
         self._conflict = conflict
         self._check = check
+        self._old = old
+        self._old_folder = -1
         self._undo: list[Callable[[], None]] = []
         self._open: list[int] = []
         self.renamed = self.skipped = self.replaced = 0
@@ -65,6 +73,15 @@ class Merge:
         finally:
             for descriptor in self._open:
                 os.close(descriptor)
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        if self._old_folder >= 0:
+            os.close(self._old_folder)
+            self._old_folder = -1
+        if self._old is not None and os.path.lexists(self._old):
+            with suppress(OSError):
+                files.remove(self._old)
 
     def _foresee(self, source: int, target: int, where: str) -> None:
         for entry in _entries(source):
@@ -109,12 +126,39 @@ class Merge:
                         "path.kind", f"cannot replace '{display(path)}'", "one is a folder, the other is not"
                     )
                 try:
-                    os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
+                    self._replace(source, target, name)
                 except OSError as error:
                     raise unreadable(path, error) from None
                 self.replaced += 1
             case Conflict.RENAME:
                 self._numbered(source, target, name, path)
+
+    def _replace(self, source: int, target: int, name: str) -> None:
+        kept = self._keep_old(target, name)
+        os.replace(name, name, src_dir_fd=source, dst_dir_fd=target)
+        if not kept:
+            return
+        back, there = self._kept(source), self._kept(target)
+
+        def restore() -> None:
+            os.link(name, name, src_dir_fd=there, dst_dir_fd=back, follow_symlinks=False)
+            os.replace(kept, name, src_dir_fd=self._old_folder, dst_dir_fd=there)
+
+        self._undo.append(restore)
+
+    def _keep_old(self, target: int, name: str) -> str:
+        """Give what is about to be replaced a second name; "" where that is not possible."""
+        if self._old is None or len(self._undo) >= _UNDONE:
+            return ""
+        kept = str(self.replaced)
+        try:
+            if self._old_folder < 0:
+                self._old.mkdir(mode=0o700, exist_ok=True)
+                self._old_folder = os.open(self._old, files.DIRECTORY_FLAGS)
+            os.link(name, kept, src_dir_fd=target, dst_dir_fd=self._old_folder, follow_symlinks=False)
+        except OSError:  # file systems without links
+            return ""
+        return kept
 
     def _numbered(self, source: int, target: int, name: str, path: str) -> None:
         for number in range(2, _ATTEMPTS):
@@ -130,7 +174,7 @@ class Merge:
 
     def _move(self, source: int, target: int, name: str, new: str) -> None:
         files.rename_exclusive(name, new, source_fd=source, target_fd=target)
-        if len(self._undo) < 100_000:
+        if len(self._undo) < _UNDONE:
             back, there = self._kept(source), self._kept(target)
             self._undo.append(lambda: files.rename_exclusive(new, name, source_fd=there, target_fd=back))
 
@@ -184,9 +228,11 @@ def _kind(folder: int, name: str) -> int | None:
         return None
 
 
-def merge_into(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
-    """Move the content of a staging folder into an existing folder, entry by entry."""
-    merge = Merge(conflict, check)
+def merge_into(
+    source: Path, target: Path, conflict: Conflict, check: Callable[[], None], old: Path | None = None
+) -> Published:
+    """Move the content of a staging folder into an existing folder, entry by entry (`old`: see `Merge`)."""
+    merge = Merge(conflict, check, old)
     try:
         with files.open_folder(source) as a, files.open_folder(target) as b:
             merge.run(a, b)
@@ -197,15 +243,17 @@ def merge_into(source: Path, target: Path, conflict: Conflict, check: Callable[[
     return Published(target, merge.renamed, merge.skipped, merge.replaced, merge.roots)
 
 
-def become(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
-    """Make a staging folder the target itself, or merge it when a folder of that name exists."""
+def become(
+    source: Path, target: Path, conflict: Conflict, check: Callable[[], None], old: Path | None = None
+) -> Published:
+    """Make a staging folder the target itself, or merge it when a folder of that name exists (`old`: see `Merge`)."""
     made = _make_parents(target.parent)
     try:
         os.chmod(source, 0o777 & ~UMASK)
         try:
             files.rename_exclusive(source, target)
         except FileExistsError:
-            return _occupied(source, target, conflict, check)
+            return _occupied(source, target, conflict, check, old)
         files.sync_folder(target.parent)
         return Published(target)
     except OSError as error:
@@ -224,9 +272,9 @@ def become(source: Path, target: Path, conflict: Conflict, check: Callable[[], N
         raise
 
 
-def _occupied(source: Path, target: Path, conflict: Conflict, check: Callable[[], None]) -> Published:
+def _occupied(source: Path, target: Path, conflict: Conflict, check: Callable[[], None], old: Path | None) -> Published:
     if target.is_dir():
-        return merge_into(source, target, conflict, check)
+        return merge_into(source, target, conflict, check, old)
     if conflict is Conflict.SKIP:
         return Published(target, skipped=1)
     if conflict is Conflict.FAIL:
@@ -254,3 +302,49 @@ def _make_parents(folder: Path) -> list[Path]:
         except OSError as error:
             raise unreadable(path, error) from None
     return missing[::-1]
+
+
+class StrictFolders:
+    """Gives folders modes that lock their owner out (0555), once they are where they belong.
+
+    A folder without the owner's write bit cannot be moved or filled. They are held open meanwhile, so it does not
+    matter under which name each ends up. More than `_STRICT` of them stay open for their owner.
+
+    Args:
+        modes: Paths below the staging folder, and modes.
+    """
+
+    def __init__(self, staging: Path, modes: dict[tuple[str, ...], int]) -> None:
+        self._staging = staging
+        self._modes = modes
+        self._held: list[tuple[int, int]] = []
+
+    def __enter__(self) -> StrictFolders:
+        with files.open_folder(self._staging) as root:
+            for parts, mode in list(self._modes.items())[:_STRICT]:
+                with suppress(OSError):
+                    self._held.append((_descend(root, parts), mode))
+        return self
+
+    def apply(self) -> None:
+        """Set the modes."""
+        for descriptor, mode in self._held:
+            with suppress(OSError):
+                os.fchmod(descriptor, mode)
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor, _mode in self._held:
+            os.close(descriptor)
+        self._held.clear()
+
+
+def _descend(root: int, parts: tuple[str, ...]) -> int:
+    """A descriptor of a folder below another, no link followed."""
+    current = os.dup(root)
+    for part in parts:
+        try:
+            below = os.open(part, files.DIRECTORY_FLAGS, dir_fd=current)
+        finally:
+            os.close(current)
+        current = below
+    return current

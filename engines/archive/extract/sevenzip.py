@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from engines.archive.backends import sevenzip as find_sevenzip
-from engines.archive.containment import escape
+from engines.archive.containment import Parts, escape
 from engines.archive.detect import Family
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
@@ -230,7 +230,8 @@ def _member(fields: dict[str, str]) -> Member:
     unix = re.search(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$", attributes)
     kind = MemberKind.FILE
     link = fields.get("Symbolic Link", "")
-    if fields.get("Folder") == "+" or attributes.startswith(("D", "d")):
+    flags = attributes.split(" ", 1)[0]  # "RD" with Windows' letters, "drwxr-xr-x" without
+    if fields.get("Folder") == "+" or flags.startswith("d") or (flags.isupper() and "D" in flags):
         kind = MemberKind.FOLDER
     elif link or (unix and unix[1][0] == "l"):
         kind = MemberKind.SYMLINK
@@ -281,21 +282,30 @@ def judge(run: Run, found: Listing) -> list[Member]:
     links = {member.name.strip("/") for member in found.members if member.kind is MemberKind.SYMLINK}
     wanted = []
     for member in found.members:
-        name = member.name
-        if not name:
+        if not member.name:
             continue
-        parts = run.parts(name)  # --keep-broken cannot help here: 7zz would be told to unpack it all
-        for end in range(1, len(parts)):
-            if links and "/".join(parts[:end]) in links:
-                raise escape(name, "it lies beneath a symbolic link of the archive")
-        if member.packed:
-            run.budget.ratio(name, member.size, member.packed)
+        try:
+            parts = _place(run, member, links)
+        except TaskdeckError as error:
+            run.spoiled(member.name, error)
+            continue
         if not run.select or (parts and run.select.wants(parts)):
             wanted.append(member)
     packed = sum(os.stat(path).st_size for path in run.found.volumes)
     run.budget.ratio(run.found.path.name, found.size, packed)
     run.budget.declared(sum(member.size for member in wanted), len(found.members))
     return wanted
+
+
+def _place(run: Run, member: Member, links: set[str]) -> Parts:
+    """Where a member goes, or why it may not."""
+    parts = run.parts(member.name)
+    for end in range(1, len(parts)):
+        if links and "/".join(parts[:end]) in links:
+            raise escape(member.name, "it lies beneath a symbolic link of the archive")
+    if member.packed:
+        run.budget.ratio(member.name, member.size, member.packed)
+    return parts
 
 
 def extract(run: Run) -> None:
@@ -306,7 +316,7 @@ def extract(run: Run) -> None:
     """
     found = listing(run)
     wanted = judge(run, found)
-    if run.select and not wanted:
+    if (run.select and not wanted) or (run.broken_count and not _chosen(run, wanted)):
         return
     password = find_password(run, wanted)
     run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
@@ -318,6 +328,11 @@ def extract(run: Run) -> None:
     if run.found.format == "xar":
         run.tree.unlink((_XAR_TABLE,))
     adopt(run)
+    for member in wanted:  # 7zz leaves every folder open to its owner
+        if member.kind is MemberKind.FOLDER and member.mode is not None:
+            run.tree.usable(run.parts(member.name), member.mode)
+        if member.kind is MemberKind.FOLDER and run.broken_count:
+            run.tree.folder(run.parts(member.name))
 
 
 _REFUSED_LINK: Final = re.compile(r"ERROR: Dangerous (?:symbolic )?link path was ignored : (.+)$")
@@ -369,8 +384,15 @@ def _extract_into(run: Run, wanted: list[Member], password: str | None) -> Outco
         ["-y", "-aou", "-bd", f"-o{folder}", *_code_page(run)],
         password=password,
         watch=watcher(run, wanted),
-        names=[member.name for member in wanted] if run.select else (),
+        names=_chosen(run, wanted),
     )
+
+
+def _chosen(run: Run, wanted: Sequence[Member]) -> list[str]:
+    """The names 7zz is told, none for all. Beside refused members only files: a folder stands for its content."""
+    if run.broken_count:
+        return [member.name for member in wanted if member.kind is not MemberKind.FOLDER]
+    return [member.name for member in wanted] if run.select else []
 
 
 def _code_page(run: Run) -> list[str]:

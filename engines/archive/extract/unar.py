@@ -30,6 +30,7 @@ def extract(run: Run) -> None:
     wanted = sevenzip.judge(run, found)
     if (
         run.select
+        or run.broken_count
         or found.encrypted
         or any(member.kind is not MemberKind.FILE for member in found.members if member.link)
     ):

@@ -124,7 +124,7 @@ def read_directory(volumes: Volumes, decoder: Decoder, *, max_entries: int = 0) 
         TaskdeckError: `archive.damaged` (truncated or inconsistent), `archive.limit`, `archive.volume`.
     """
     label = f"cannot read '{display(volumes.paths[-1].name)}'"
-    count, size, start, shift, disks = _locate(volumes, label)
+    count, size, start, shift, disks, comment = _locate(volumes, label)
     if size > _TOO_MANY or (max_entries and count > max_entries):
         raise TaskdeckError(
             "archive.limit",
@@ -135,22 +135,24 @@ def read_directory(volumes: Volumes, decoder: Decoder, *, max_entries: int = 0) 
     data = volumes.pread(size, start)
     if len(data) < size:
         raise damaged(label, "its directory is cut off")
-    entries, comment = _entries(data, count, volumes, shift, disks, decoder, label)
+    entries = _entries(data, count, volumes, shift, disks, decoder, label)
     entries.sort(key=lambda entry: entry.offset)
     for entry, following in pairwise(entries):
         entry.ceiling = following.offset
     if entries:
         entries[-1].ceiling = start
     collision = overlapping((entry.offset, _least_end(entry)) for entry in entries)
-    return Directory(entries, comment, decoder.chosen, collision or any(e.offset >= start for e in entries))
+    return Directory(
+        entries, decoder.decode(comment), decoder.chosen, collision or any(e.offset >= start for e in entries)
+    )
 
 
 def _least_end(entry: Entry) -> int:
     return entry.offset + _LOCAL_SIZE + len(entry.raw) + entry.packed
 
 
-def _locate(volumes: Volumes, label: str) -> tuple[int, int, int, int, bool]:
-    """(members, directory size, directory start, shift of all offsets, whether offsets count per disk)."""
+def _locate(volumes: Volumes, label: str) -> tuple[int, int, int, int, bool, bytes]:
+    """(members, directory size, directory start, shift of all offsets, whether offsets count per disk, comment)."""
     tail_start = max(0, volumes.size - 65557 - 22)
     tail = volumes.pread(volumes.size - tail_start, tail_start)
     position = len(tail)
@@ -163,6 +165,7 @@ def _locate(volumes: Volumes, label: str) -> tuple[int, int, int, int, bool]:
             if position + _EOCD.size + fields[7] <= len(tail):
                 break
     _, disk, cd_disk, _, count, size, offset, _ = fields
+    comment = tail[position + _EOCD.size :][: fields[7]]
     eocd = tail_start + position
     end = eocd
     if 0xFFFF in (count, disk, cd_disk) or 0xFFFFFFFF in (size, offset):
@@ -178,11 +181,11 @@ def _locate(volumes: Volumes, label: str) -> tuple[int, int, int, int, bool]:
             "put all volumes into one folder",
         )
     if split:
-        return count, size, _global(volumes, cd_disk, offset, label), 0, True
+        return count, size, _global(volumes, cd_disk, offset, label), 0, True, comment
     shift = end - size - offset  # data put before the archive (self-extracting ones) moves everything
     if shift < 0 or offset + size > end:
         raise damaged(label, "its directory is not where it should be")
-    return count, size, offset + shift, shift, False
+    return count, size, offset + shift, shift, False, comment
 
 
 def _locate64(volumes: Volumes, eocd: int) -> tuple[int, int, int, int, int, int] | None:
@@ -209,7 +212,7 @@ def _global(volumes: Volumes, disk: int, offset: int, label: str) -> int:
 
 def _entries(
     data: bytes, count: int, volumes: Volumes, shift: int, disks: bool, decoder: Decoder, label: str
-) -> tuple[list[Entry], str]:
+) -> list[Entry]:
     raws: list[tuple[tuple[int, ...], bytes, bytes]] = []
     position = 0
     unpack, step = _CENTRAL.unpack_from, _CENTRAL.size
@@ -226,7 +229,7 @@ def _entries(
         raise damaged(label, f"its directory should hold {count:,} members and holds {len(raws):,}")
     decoder.learn([raw for _, raw, _ in raws if not raw.isascii()])
     times: dict[int, float] = {}
-    return [_entry(*item, volumes, shift, disks, decoder, times, label) for item in raws], ""
+    return [_entry(*item, volumes, shift, disks, decoder, times, label) for item in raws]
 
 
 def _entry(
