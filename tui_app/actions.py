@@ -112,6 +112,8 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("view.history", "H", "history", "What has ended: filter, run again, export.", _VIEW),
         ActionSpec("view.settings", "comma", "settings", "Every setting, what it does, and where its value came from.",
                    _VIEW),
+        ActionSpec("view.faces", "W", "dashboard", "Dashboard and Telegram: on or off, address, login link.",
+                   _VIEW),
         ActionSpec("view.keys", "ctrl+k", "keys", "Change the keys of any action.", _VIEW),
         ActionSpec("view.theme", "T", "next theme", "Try the next colour theme.", _VIEW),
         ActionSpec("view.mouse", "percent_sign", "mouse on/off", "Give the mouse back to the terminal, or take it.",

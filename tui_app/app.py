@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from engines.tasks.api import Tasks, Update
+    from tui_app.faces import Faces
 
 PLAIN_TERMINALS: Final = frozenset({"linux", "vt100", "vt220", "dumb", "unknown", ""})
 """Terminals whose fonts cannot be trusted with block glyphs."""
@@ -59,6 +60,7 @@ class DeckApp(App[int]):
         start: Starts the daemon when the user asks for it after a loss; None when that cannot be done from here.
         detachable: Whether tasks go on when the application ends.
         settings_file: Where settings are changed; None hides that screen.
+        faces: Dashboard and bot of the daemon; None hides that panel.
         clock: Seconds since the epoch.
     """
 
@@ -86,6 +88,7 @@ class DeckApp(App[int]):
         closing: Callable[[], Awaitable[None]] | None = None,
         detachable: bool = True,
         settings_file: Path | None = None,
+        faces: Faces | None = None,
         clock: Callable[[], float] = time.time,
         driver_class: type[Driver] | None = None,
         undo_seconds: float = 5.0,
@@ -101,6 +104,7 @@ class DeckApp(App[int]):
         self._closing_link = closing
         self.detachable = detachable
         self.settings_file = settings_file
+        self.faces = faces
         self.clock = clock
         self.mirror = Mirror()
         self.link = Link(connect, self._updated, self._link_changed, first_delay=reconnect_delay)
@@ -329,6 +333,7 @@ def run(
     closing: Callable[[], Awaitable[None]] | None = None,
     detachable: bool = True,
     settings_file: Path | None = None,
+    faces: Faces | None = None,
 ) -> int:
     """Run the TUI until the user leaves; returns the exit status.
 
@@ -344,6 +349,7 @@ def run(
         closing: Closes what `connect` opened, awaited when the user leaves.
         detachable: Whether tasks go on afterwards (False for --solo).
         settings_file: Where settings are changed; None hides that screen.
+        faces: Dashboard and bot of the daemon; None hides that panel.
 
     Raises:
         TaskdeckError: `usage` when there is no terminal to draw on.
@@ -359,6 +365,7 @@ def run(
         closing=closing,
         detachable=detachable,
         settings_file=settings_file,
+        faces=faces,
         driver_class=PatientDriver,
     )
     status = app.run(mouse=mouse and settings.tui.mouse)

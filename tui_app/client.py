@@ -183,6 +183,15 @@ class TaskClient:
         """Ask the daemon to stop; its tasks go on when it is started again."""
         await self._call("POST", "/api/v1/stop", dict[str, Any], body=wire.StopRequest(drain))
 
+    async def login_link(self) -> str:
+        """A link that signs one browser in to the dashboard, once; "" while the dashboard is off."""
+        made = await self._call("POST", "/api/v1/login_links", dict[str, Any], body={"scope": "admin"})
+        return str(made["url"])
+
+    async def reload(self) -> None:
+        """Have the daemon read its settings again."""
+        await self._call("POST", "/api/v1/reload", dict[str, Any], body={})
+
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session, made at first use (it needs a running loop)."""
         if self._session is None:

@@ -111,6 +111,7 @@ class Daemon:
             stop=self.stop,
             reload=self.reload,
             count=service.count_transfer,
+            chat=self._chat_state,
         )
         await service.start()
         self._server = Server(self._deck)
@@ -237,6 +238,14 @@ class Daemon:
         policy = PathPolicy.of(self.settings.roots)
         self._chat = TelegramService(self.tasks, self.settings, self.locations.state, policy)
         await self._chat.start()
+
+    def _chat_state(self) -> str:
+        """The bot in words, for other faces."""
+        if self._chat is None:
+            return "off"
+        health = self._chat.health
+        name = f" as @{health.bot}" if health.bot else ""
+        return f"{health.phase.value}{name}" + (f" ({health.error})" if health.error else "")
 
     async def _close_chat(self) -> None:
         if self._chat is not None:

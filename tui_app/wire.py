@@ -56,6 +56,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     server: str = "taskdeck"
     url: str = ""
     """Address of the TCP side, empty while it is off."""
+    chat: str = "off"
+    """State of the Telegram bot in words."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from engines.model import Json, Kind, TaskState, TaskView, Usage
 from engines.settings import Settings, TuiSettings
 from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view, seeded
 from tui_app.app import DeckApp
+from tui_app.faces import FacesState
 from tui_app.places import Entry
 
 GB = 1_000_000_000
@@ -110,6 +111,24 @@ class DemoPlaces:
         ]
 
 
+class DemoFaces:
+    """A dashboard and a bot that are on."""
+
+    can_switch = True
+
+    async def look(self) -> FacesState:
+        """Both are on."""
+        return FacesState("https://files.example.org", "online as @files_example_bot")
+
+    async def link(self) -> str:
+        """A link that works no more."""
+        return "https://files.example.org/login#code=4kX2-hQ9v-Tz7m"
+
+    async def switch(self, on: bool) -> FacesState:
+        """They stay on."""
+        return await self.look()
+
+
 async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], Awaitable[None]],
                 *, theme: str = "taskdeck-dark") -> str:  # fmt: skip
     """The picture after a script of keys, as SVG."""
@@ -118,7 +137,7 @@ async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], A
     tasks.results.update(zipinfo=ARCHIVE, mediainfo=media())
     settings = Settings(tui=TuiSettings(theme=theme))
     app = DeckApp(tasks.connect, settings, where="files.example.org", clock=clock,
-                  places=DemoPlaces())  # fmt: skip
+                  places=DemoPlaces(), faces=DemoFaces())  # fmt: skip
     async with app.run_test(size=size) as pilot:
         for load in (22, 31, 28, 44, 52, 47, 61, 58, 49, 63, 72, 66, 54, 59, 68, 61, 57, 64, 71, 66, 58, 62, 67, 61):
             tasks.host = msgspec.structs.replace(
@@ -163,6 +182,7 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Await
         "taskdeck-dark",
     ),
     "media": ((120, 24), keys("colon", *"browse films", "enter", "j", "space", "space"), "taskdeck-dark"),
+    "faces": ((100, 34), keys("W", "l"), "taskdeck-dark"),
     "history": ((110, 28), keys("H"), "taskdeck-dark"),
     "details": ((100, 34), keys("j", "enter"), "taskdeck-dark"),
     "help": ((100, 34), keys("question_mark"), "taskdeck-dark"),

@@ -44,6 +44,7 @@ def open_interface(context: Context, *, solo: bool, url: str | None, token: str 
 def _attached(context: Context) -> int:
     """The interface paints first and then attaches; the daemon starts meanwhile."""
     from tui_app.app import run
+    from tui_app.faces import DaemonFaces
 
     clients: list[TaskClient] = []
     attached = False
@@ -66,8 +67,13 @@ def _attached(context: Context) -> int:
         await client.hello()
         return client
 
+    def client() -> TaskClient:
+        if not clients:
+            raise TaskdeckError("daemon.absent", "cannot reach the daemon", "the connection is down")
+        return clients[0]
+
     async def stop() -> None:
-        await clients[0].stop_daemon()
+        await client().stop_daemon()
 
     async def closing() -> None:
         while clients:
@@ -81,12 +87,14 @@ def _attached(context: Context) -> int:
         start=start,
         closing=closing,
         settings_file=context.locations.config,
+        faces=DaemonFaces(client, context.locations.config),
     )
 
 
 def _remote(context: Context, url: str, token: str | None) -> int:
     from tui_app.app import run
     from tui_app.client import TaskClient
+    from tui_app.faces import DaemonFaces
     from tui_app.places import RemotePlaces
 
     if not url.startswith(("http://", "https://")):
@@ -99,7 +107,14 @@ def _remote(context: Context, url: str, token: str | None) -> int:
 
     where = display(url, limit=100)
     places = RemotePlaces(client.files)
-    return run(connect, context.load_config().settings, where=where, places=places, closing=client.close)
+    return run(
+        connect,
+        context.load_config().settings,
+        where=where,
+        places=places,
+        closing=client.close,
+        faces=DaemonFaces(lambda: client, None),
+    )
 
 
 def _solo(context: Context) -> int:

@@ -603,6 +603,14 @@ class TasksScreen(DeckScreen):
 
         self.app.push_screen(SettingsScreen(path))
 
+    def _do_view_faces(self) -> None:
+        if self.deck.faces is None:
+            self.deck.say("This window has no daemon with a dashboard.", severity="warning")
+            return
+        from tui_app.screens.faces import FacesDialog
+
+        self.app.push_screen(FacesDialog(self.deck.faces))
+
     def _do_view_keys(self) -> None:
         path = self.deck.settings_file
         if path is None:

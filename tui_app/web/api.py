@@ -80,7 +80,9 @@ async def hello(request: web.Request) -> web.Response:
     deck = request.app[DECK]
     rev = (await deck.tasks.query(Query(limit=1))).rev
     return json_response(
-        wire.Hello(wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev, url=deck.url)
+        wire.Hello(
+            wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev, url=deck.url, chat=deck.chat()
+        )
     )
 
 

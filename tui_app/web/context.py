@@ -56,6 +56,8 @@ class Deck:
     idle_after: float = 15.0
     url: str = ""
     """Address of the TCP side, empty while it is off."""
+    chat: Callable[[], str] = lambda: "off"
+    """State of the Telegram bot in words."""
     connections: int = 0
     """Live WebSockets, for the metrics."""
     count: Callable[[Kind], Awaitable[None]] = _uncounted

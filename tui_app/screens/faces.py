@@ -1,0 +1,120 @@
+"""The dashboard and the bot: whether they are on, where, a one-time login link with its QR code, the switch."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from engines.errors import TaskdeckError
+from engines.names import display
+from tui_app.faces import Faces, FacesState
+from tui_app.screens.base import DeckDialog
+from widgets.glyphs import ASCII
+
+
+class FacesDialog(DeckDialog[None]):
+    """Shows and switches.
+
+    Args:
+        faces: The faces of the daemon.
+    """
+
+    BINDINGS: ClassVar = [
+        Binding("w", "switch", "Dashboard on/off", show=False, id="faces.switch"),
+        Binding("l", "link", "Login link", show=False, id="faces.link"),
+        Binding("y", "copy", "Copy", show=False, id="faces.copy"),
+        Binding("r", "look", "Look again", show=False, id="faces.look"),
+        Binding("q", "leave", "Close", show=False, id="faces.close"),
+    ]
+
+    def __init__(self, faces: Faces) -> None:
+        super().__init__()
+        self._faces = faces
+        self._state: FacesState | None = None
+        self._link = ""
+
+    def compose(self) -> ComposeResult:
+        """State, link, code, keys."""
+        with Vertical(classes="dialog -tall -fit"):
+            yield Static("Dashboard and Telegram", markup=False, classes="dialog-title")
+            yield Static("Looking ...", id="faces-state", markup=False)
+            yield Static("", id="faces-link", markup=False)
+            yield Static("", id="faces-code", markup=False)
+            yield Static("", id="faces-hint", markup=False, classes="dialog-hint")
+
+    def on_mount(self) -> None:
+        """Ask the daemon."""
+        self.action_look()
+
+    def action_look(self) -> None:
+        """Ask the daemon again."""
+        self.run_worker(self._look(), group="faces", exclusive=True)
+
+    async def _look(self) -> None:
+        try:
+            self._tell(await self._faces.look())
+        except TaskdeckError as error:
+            self.deck.say(error.message, severity="error")
+
+    def _tell(self, state: FacesState) -> None:
+        self._state = state
+        if not state.url:
+            self._show_link("")
+        dashboard = f"on, {state.url}/dashboard" if state.url else "off"
+        lines = [f"Dashboard   {dashboard}", f"Telegram    {display(state.chat, limit=200)}"]
+        if state.chat == "off":
+            lines.append("            set api_id, api_hash, bot_token and allowed_users in the settings ( , )")
+        self.query_one("#faces-state", Static).update("\n".join(lines))
+        keys = ["l makes a login link"] if state.url else []
+        if self._faces.can_switch:
+            keys.append(f"w switches the dashboard {'off' if state.url else 'on'}")
+        self.query_one("#faces-hint", Static).update("  ".join([*keys, "r looks again", "esc closes"]))
+
+    def action_switch(self) -> None:
+        """The dashboard on or off."""
+        if self._state is None:
+            return
+        if not self._faces.can_switch:
+            self.deck.say("The settings are on another machine; change them there.", severity="warning")
+            return
+        self.run_worker(self._switch(not self._state.url), group="faces", exclusive=True)
+
+    async def _switch(self, on: bool) -> None:
+        try:
+            self._tell(await self._faces.switch(on))
+        except TaskdeckError as error:
+            self.deck.say(error.message, severity="error", seconds=10)
+
+    def action_link(self) -> None:
+        """A new one-time link."""
+        if self._state is not None and self._state.url:
+            self.run_worker(self._make_link(), group="faces", exclusive=True)
+        else:
+            self.deck.say("Switch the dashboard on first.", severity="warning")
+
+    async def _make_link(self) -> None:
+        try:
+            self._show_link(await self._faces.link())
+        except TaskdeckError as error:
+            self.deck.say(error.message, severity="error")
+
+    def _show_link(self, link: str) -> None:
+        self._link = link
+        self.query_one("#faces-link", Static).update(
+            f"\nSigns one browser in, once, within five minutes (y copies):\n{link}\n" if link else ""
+        )
+        code = ""
+        if link and self.deck.glyphs is not ASCII:
+            from tui_app.cli.web import qr_code  # loads a library of its own
+
+            code = qr_code(link)
+        self.query_one("#faces-code", Static).update(code)
+
+    def action_copy(self) -> None:
+        """Copy the link."""
+        if self._link:
+            self.deck.copy(self._link, "login link")
