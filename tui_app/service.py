@@ -155,7 +155,10 @@ def _systemctl(*arguments: str, needed: bool = True) -> None:
     done = _run("systemctl", "--user", *arguments)
     if needed and done.returncode != 0:
         raise TaskdeckError(
-            "tool.failed", f"cannot run systemctl --user {arguments[0]}", done.stderr.decode("utf-8", "replace").strip()
+            "tool.failed",
+            f"cannot run systemctl --user {arguments[0]}",
+            done.stderr.decode("utf-8", "replace").strip().replace("\n", " "),
+            f"the unit is written: in a login session of this user run systemctl --user enable --now {NAME}",
         )
 
 
