@@ -171,10 +171,14 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
     return [bz2.compress(data, levels.BZIP2[level])]
 
 
-def xz_stream(data: Buffer, level: int, step: Callable[[], None]) -> list[Buffer]:
-    """A complete .xz stream; `step` is called every 256 KiB and may raise."""
+def xz_stream(pieces: list[Buffer], level: int, step: Callable[[], None]) -> list[Buffer]:
+    """A complete .xz stream of the pieces, each let go once it is packed; `step` is called every 256 KiB, may raise."""
     packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(levels.LZMA[level]))
-    return [*feed(packer, data, step), packer.flush()]
+    out: list[Buffer] = []
+    pieces.reverse()
+    while pieces:
+        out += [part for part in feed(packer, pieces.pop(), step) if part]
+    return [*out, packer.flush()]
 
 
 def lzma_filters(chosen: levels.LzmaLevel) -> list[dict[str, Any]]:

@@ -48,6 +48,11 @@ class Filter:
         self._bounded = not (self.newer is self.older is self.min_size is self.max_size is None)
 
     @property
+    def takes_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.exclude or self.include or self.gitignore or self._bounded)
+
+    @property
     def drops_empty(self) -> bool:
         """Whether folders without a selected file are left out."""
         return self._including is not None or self._bounded

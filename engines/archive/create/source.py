@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,6 +28,8 @@ _OPEN_FOLDERS: Final = 192
 """Folder descriptors kept open; the usual limit of a process is 1024."""
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # Without O_NONBLOCK a file swapped for a FIFO would block the open for ever.
+
+_leaf: Final = attrgetter("name")
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -96,7 +99,6 @@ class Entry:
     """One thing to pack, as it was when it was listed."""
 
     __slots__ = (
-        "base",
         "dev",
         "folder",
         "followed",
@@ -105,6 +107,7 @@ class Entry:
         "leaf",
         "mode",
         "mtime_ns",
+        "name",
         "nlink",
         "size",
         "space",
@@ -117,8 +120,8 @@ class Entry:
     ) -> None:
         self.folder = folder
         self.leaf = leaf
-        self.base = base
-        """The member's own name where it differs from the file's: a second source of the same name."""
+        self.name = folder.prefix + (os.fsencode(leaf) if base is None else base)
+        """The member's name without a trailing slash; it ends with `base` for a second source of the same name."""
         self.followed = followed
         """Whether the file is what a symbolic link points to."""
         self.twin: Twin | None = None
@@ -135,11 +138,6 @@ class Entry:
         self.ino = info.st_ino
         self.nlink = info.st_nlink
         self.space = info.st_blocks * 512
-
-    @property
-    def name(self) -> bytes:
-        """The member's name without a trailing slash."""
-        return self.folder.prefix + (os.fsencode(self.leaf) if self.base is None else self.base)
 
     @property
     def shown(self) -> str:
@@ -205,16 +203,21 @@ class Listing:
     def add(self, entry: Entry) -> None:
         """Append an entry and count it."""
         self.entries.append(entry)
-        if entry.is_dir:
+        kind = stat.S_IFMT(entry.mode)
+        if kind == stat.S_IFDIR:
             self.folders += 1
-        else:
-            self.files += 1
-            if entry.is_file:
-                self.size += entry.size
+            return
+        self.files += 1
+        if kind == stat.S_IFREG:
+            self.size += entry.size
 
 
 class Selection(Protocol):
     """Decides what of a tree is packed (see `engines.archive.create.select`)."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether everything is packed, so that `wants` need not be asked."""
 
     @property
     def drops_empty(self) -> bool:
@@ -232,7 +235,7 @@ class _Level:
     """A folder being walked: what is left of it, and itself while it is not known to hold anything wanted."""
 
     folder: Folder
-    rest: Iterator[str]
+    rest: Iterator[Entry]
     pending: Entry | None
 
 
@@ -261,6 +264,7 @@ class Tree:
         self._policy = policy
         self._links = links
         self._selection = selection
+        self._takes_all = selection.takes_all
         self._excluded = excluded
         self._check = check
         self._warn = warn
@@ -361,17 +365,24 @@ class Tree:
         if not self._policy.allows(os.readlink(f"/proc/self/fd/{fd}")):
             raise PermissionError(errno.EACCES, "the link leads outside the allowed folders")
 
-    def _found(self, folder: Folder, leaf: str) -> Entry | None:
-        """The entry for a name in a folder, None when it is left out or gone."""
-        self._seen += 1
-        if not self._seen % 1024:
-            self._check()
-        try:
-            info = os.stat(leaf, dir_fd=folder.handle().fd, follow_symlinks=False)
-        except OSError as error:
-            self._left_out(folder, leaf, error.strerror or str(error))
-            return None
-        return self._entry(folder, leaf, info)
+    def _content(self, folder: Folder, handle: _Handle) -> list[Entry]:
+        """What of a folder is packed, sorted by name; all of it at once, while its descriptor is open."""
+        with os.scandir(handle.fd) as listed:
+            items = sorted(listed, key=_leaf)
+        found = []
+        for item in items:
+            self._seen += 1
+            if not self._seen % 1024:
+                self._check()
+            try:
+                info = item.stat(follow_symlinks=False)
+            except OSError as error:
+                self._left_out(folder, item.name, error.strerror or str(error))
+                continue
+            entry = self._entry(folder, item.name, info)
+            if entry is not None:
+                found.append(entry)
+        return found
 
     def _entry(self, folder: Folder, leaf: str, info: os.stat_result, base: bytes | None = None) -> Entry | None:
         """The entry for something found, None when it is left out."""
@@ -392,7 +403,7 @@ class Tree:
         if self._excluded(folder.identity, leaf):
             self._left_out(folder, leaf, "it is the archive being written")
             return None
-        if not self._selection.wants(os.fsdecode(folder.prefix) + leaf, info):
+        if not self._takes_all and not self._selection.wants(os.fsdecode(folder.prefix) + leaf, info):
             return None
         return Entry(folder, leaf, info, base, followed=followed)
 
@@ -411,21 +422,17 @@ class Tree:
 
     def _walk_folder(self, folder: Folder, entry: Entry | None, listing: Listing) -> None:
         """List a folder and everything below, folders before their content, names sorted."""
+        drops_empty = self._selection.drops_empty
         stack = [self._level(folder, entry, listing)]
         while stack:
             level = stack[-1]
-            leaf = next(level.rest, None)
-            if leaf is None:
+            below = next(level.rest, None)
+            if below is None:
                 stack.pop()
                 continue
-            below = self._found(level.folder, leaf)
-            if below is None:
-                continue
             if not below.is_dir:
-                for above in stack:
-                    if above.pending is not None:
-                        listing.add(above.pending)
-                        above.pending = None
+                if drops_empty:
+                    self._settle(stack, listing)
                 listing.add(below)
                 continue
             try:
@@ -438,20 +445,26 @@ class Tree:
                 listing.add(below)
                 self._warn(f"the content of '{below.shown}' is left out: {error.strerror}")
 
+    def _settle(self, stack: list[_Level], listing: Listing) -> None:
+        """List the folders that are now known to hold something wanted."""
+        for above in stack:
+            if above.pending is not None:
+                listing.add(above.pending)
+                above.pending = None
+
     def _level(self, folder: Folder, entry: Entry | None, listing: Listing) -> _Level:
         self._check()
         handle = folder.handle()
         path = os.fsdecode(folder.prefix)
         self._selection.enter(path, handle.fd)
-        names = os.listdir(handle.fd)
-        names.sort()
+        content = self._content(folder, handle)
         pending = None
         if entry is not None:
             if self._selection.drops_empty:
                 pending = entry
             else:
                 listing.add(entry)
-        return _Level(folder, iter(names), pending)
+        return _Level(folder, iter(content), pending)
 
     def _pair_hardlinks(self, listing: Listing) -> None:
         """Give entries that are hard links to one file a common `Twin`."""

@@ -243,15 +243,14 @@ class TarWriter:
             if self._codec is None:
                 outcome.data = raw
                 return outcome
-            data = b"".join(raw)
-            raw.clear()
+            if after is None:
+                outcome.data = self._codec(raw)
+                return outcome
+            data = _joined(raw)
         except BaseException:
             if after is not None:
                 after.set_result(b"")
             raise
-        if after is None:
-            outcome.data = self._codec(data)
-            return outcome
         after.set_result(data[-codecs.DICTIONARY :])
         outcome.raw = len(data)
         self._pack_continued(data, before, outcome)
@@ -462,19 +461,26 @@ def _data_segments(fd: int, size: int) -> Iterator[tuple[int, int]]:
             yield start, at - start
 
 
+def _joined(raw: list[Buffer]) -> bytes:
+    """The pieces as one; the list lets go of them, so that a chunk is not held twice while it is packed."""
+    data = b"".join(raw)
+    raw.clear()
+    return data
+
+
 def _codec(
     form: ArchiveFormat, level: int, step: Callable[[], None]
-) -> tuple[int, Callable[[bytes], Sequence[Buffer]] | None]:
-    """Bytes of tar stream in a chunk, and what packs one (None: as it is)."""
+) -> tuple[int, Callable[[list[Buffer]], Sequence[Buffer]] | None]:
+    """Bytes of tar stream in a chunk, and what packs one, emptying the list (None: as it is)."""
     match form:
         case ArchiveFormat.TAR:
             return MIB, None
         case ArchiveFormat.TAR_GZ:
-            return GZIP_MEMBER, lambda data: codecs.gzip_member(data, level)
+            return GZIP_MEMBER, lambda raw: codecs.gzip_member(_joined(raw), level)
         case ArchiveFormat.TAR_BZ2:
-            return max(1, level) * 100_000, lambda data: codecs.bzip2_stream(data, level)
+            return max(1, level) * 100_000, lambda raw: codecs.bzip2_stream(_joined(raw), level)
         case ArchiveFormat.TAR_XZ:
-            return LZMA[level].block, lambda data: codecs.xz_stream(data, level, step)
+            return LZMA[level].block, lambda raw: codecs.xz_stream(raw, level, step)
         case ArchiveFormat.TAR_ZST:
-            return ZSTD_FRAME, lambda data: codecs.zstd_frame(data, level)
+            return ZSTD_FRAME, lambda raw: codecs.zstd_frame(_joined(raw), level)
     raise ValueError(form)
