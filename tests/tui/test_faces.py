@@ -41,6 +41,7 @@ async def test_the_dashboard_is_switched_on_and_a_login_link_is_made() -> None:
         assert "on, http://127.0.0.1:8000/dashboard" in d.text()
         await d.press("l")
         assert LINK in d.text() and sum("██" in line for line in d.text().splitlines()) > 12, "a QR code"
+        assert "\x1b" not in d.text()
         await d.press("y")
         assert d.app.clipboard == LINK
         await d.press("w")

@@ -11,6 +11,7 @@ from engines.errors import Exit, TaskdeckError
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, is_fancy, out, out_json
 from tui_app.local import LocalClient, answers
+from tui_app.qr import qr_rows
 
 _ACTIONS: Final = {
     "link": "a link (and QR code) that signs one browser in, once, within five minutes",
@@ -84,22 +85,8 @@ def _link(client: LocalClient, arguments: argparse.Namespace) -> None:
 
 
 def qr_code(text: str) -> str:
-    """The text as a QR code of half blocks, dark on light, readable on dark and light terminals."""
-    from qrcode import QRCode
-    from qrcode.constants import ERROR_CORRECT_L
-
-    code = QRCode(border=2, error_correction=ERROR_CORRECT_L)
-    code.add_data(text)
-    code.make(fit=True)
-    rows = code.get_matrix()
-    if len(rows) % 2:
-        rows.append([False] * len(rows[0]))
-    glyphs = {(True, True): " ", (True, False): "▄", (False, True): "▀", (False, False): "█"}
-    lines = []
-    for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-        lines.append("".join(glyphs[bool(a), bool(b)] for a, b in zip(upper, lower, strict=True)))
-    # White on black, said in full: the code must not depend on the terminal's colours.
-    return "\n".join(f"\x1b[97;40m{line}\x1b[0m" for line in lines)
+    """The text as a QR code, white on black said in full: it must not depend on the terminal's colours."""
+    return "\n".join(f"\x1b[97;40m{row}\x1b[0m" for row in qr_rows(text))
 
 
 def _revoke(client: LocalClient, subject: str | None) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app.faces import Faces, FacesState
+from tui_app.qr import qr_rows
 from tui_app.screens.base import DeckDialog
 from widgets.glyphs import ASCII
 
@@ -109,9 +110,7 @@ class FacesDialog(DeckDialog[None]):
         )
         code = ""
         if link and self.deck.glyphs is not ASCII:
-            from tui_app.cli.web import qr_code  # loads a library of its own
-
-            code = qr_code(link)
+            code = "\n".join(qr_rows(link))
         self.query_one("#faces-code", Static).update(code)
 
     def action_copy(self) -> None:
