@@ -143,3 +143,12 @@ def test_completion_knows_commands_options_values_and_paths() -> None:
     assert "web.port" in words("config", "set", begun="web.p")
     assert words("--config") == [complete.PATHS]
     assert words("nonsense", begun="x") == []
+
+
+def test_the_progress_line_says_what_goes_on_before_anything_can_be_counted() -> None:
+    stream = io.StringIO()
+    meter = Meter(stream)
+    meter._fancy = True
+    view = make_view("abc", state=TaskState.RUNNING, done=0, total=None, speed=0.0, eta=None, item="", stage="listing")
+    meter.show(view)
+    assert stream.getvalue().startswith("\r[........................] running  listing")

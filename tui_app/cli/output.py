@@ -127,8 +127,11 @@ class Meter:
         import shutil
 
         width = shutil.get_terminal_size((80, 24)).columns - 1
-        word = "" if view.state is TaskState.RUNNING else f"{view.state}  "
-        line = fit(f"{bar(view)} {word}{facts(view)}  {view.note or view.item}".rstrip(), width)
+        told = facts(view)
+        # An empty bar alone would look as if it hung.
+        word = "" if told and view.state is TaskState.RUNNING else f"{view.state}"
+        tail = view.note or view.item or view.stage
+        line = fit(f"{bar(view)} " + "  ".join(part for part in (word, told, tail) if part), width)
         if line != self._shown:
             self._shown = line
             self._stream.write(f"\r{line}\x1b[K")
