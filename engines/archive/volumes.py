@@ -120,6 +120,11 @@ class Window:
         self._end = 0
 
     @property
+    def end(self) -> int:
+        """Where the range ends in the whole."""
+        return self._end
+
+    @property
     def ended(self) -> bool:
         """Whether nothing is left to read."""
         return self.position >= self._end

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,46 @@ def test_folders_keep_modes_that_lock_even_their_owner_out(tmp_path: Path, name:
     assert [oct(info.st_mode & 0o7777) for info in found] == ["0o555", "0o500"]
     assert [info.st_mtime for info in found] == [1_500_000_000] * 2
     assert (root / "locked/inner/f").read_text() == "1"
+
+
+@pytest.mark.parametrize("kernel", ["copies", "refuses at once", "refuses later"])
+def test_large_members_of_a_bare_tar_are_whole_whoever_copies_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number, size in enumerate((3_000_001, 1, 9_437_184, 0, 1_048_577, 700_000)):
+        (tmp_path / f"in/f{number}").write_bytes(os.urandom(size))
+    with open(tmp_path / "in/holes", "wb") as sparse:
+        sparse.write(os.urandom(2_500_000))
+        sparse.seek(40_000_000)
+        sparse.write(os.urandom(1_500_000))
+    subprocess.run(["tar", "--sparse", "-cf", "../x.tar", "."], cwd=tmp_path / "in", check=True)
+    copied: list[int] = []
+    real = os.copy_file_range
+
+    def copy(source: int, target: int, count: int, offset: int) -> int:
+        if kernel == "refuses at once" or (kernel == "refuses later" and copied):
+            raise OSError(errno.EXDEV, "cross-device")
+        copied.append(real(source, target, min(count, 1_500_000), offset))
+        return copied[-1]
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    unzip(tmp_path / "x.tar", tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
+    assert bool(copied) is (kernel != "refuses at once")
+
+
+@pytest.mark.parametrize("cut", [700_000, 2_000_000, 3_900_000])
+def test_bare_tar_cut_inside_a_large_member_is_damaged(tmp_path: Path, cut: int) -> None:
+    make_tar(tmp_path / "x.tar", [("big", tarfile.REGTYPE, "", bytes(4_000_000), 0o644)])
+    os.truncate(tmp_path / "x.tar", cut)
+    for options in ({}, {"files": ("other",)}):
+        with pytest.raises(TaskdeckError) as caught:
+            unzip(tmp_path / "x.tar", tmp_path / "out", **options)
+        assert caught.value.code == "archive.damaged"
+    with pytest.raises(TaskdeckError):
+        info(tmp_path / "x.tar")
+    assert os.listdir(tmp_path) == ["x.tar"]
 
 
 def test_only_this_tasks_bytes_are_counted(tmp_path: Path) -> None:

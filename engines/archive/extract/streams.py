@@ -12,7 +12,7 @@ import queue
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Final, Protocol, cast
+from typing import Any, BinaryIO, Final, cast
 
 from isal import isal_zlib
 
@@ -32,18 +32,14 @@ _ZSTD_WINDOW: Final = 1 << 27
 _PARALLEL_BZ2: Final = 2 << 20  # bytes: smaller files gain nothing from more threads
 
 
-class Position(Protocol):
-    """Where a reader stands in the packed file."""
-
-    position: int
-
-
 class Stream:
     """An iterator of unpacked blocks that knows how many packed bytes it has taken."""
 
-    def __init__(self, blocks: Iterator[bytes], window: Position) -> None:
+    def __init__(self, blocks: Iterator[bytes], window: Window, *, plain: bool = False) -> None:
         self._blocks = blocks
         self._window = window
+        self.plain = window if plain else None
+        """The file itself where nothing is decompressed: its position may be moved between two blocks."""
 
     def __iter__(self) -> Stream:
         return self
@@ -83,7 +79,7 @@ def open_stream(
     window = Window(source)
     blocks = _guarded(_decoder(window, source, codec, threads if helper else 1), source)
     if not helper or not codec:  # the kernel reads ahead by itself
-        return Stream(blocks, window)
+        return Stream(blocks, window, plain=not codec)
     return Stream(ahead(blocks, check=check, halt=window.cut), window)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,28 +20,36 @@ from engines.operations import Conflict
 
 _CHECK_BYTES = 4 << 20  # between two looks at whether to stop
 _CHECK_MEMBERS = 64
+_KERNEL_BYTES = 1 << 20  # smaller members are in memory already
+_CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
 
 
 class Opened:
     """An open tar: its members, and how far the packed file was read."""
 
-    def __init__(self, stream: Stream, blocks: Blocks, reader: Reader, total: int) -> None:
+    def __init__(self, stream: Stream, blocks: Blocks, reader: Reader, volumes: Volumes) -> None:
         self.stream = stream
         self.blocks = blocks
         self.reader = reader
-        self.total = total
+        self.total = volumes.size
+        self.descriptor = volumes.descriptor if stream.plain else None
+        """The file, where the kernel can copy from it by itself."""
 
 
 @contextmanager
-def opened(run: Run) -> Iterator[Opened]:
-    """Open the archive; faults of the format come out as `archive.damaged`."""
+def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
+    """Open the archive; faults of the format come out as `archive.damaged`.
+
+    Args:
+        read_all: Read what is passed over too, so that a disk's faults are met.
+    """
     name = display(run.found.path.name)
     decoder = Decoder(run.op.encoding)
     with Volumes(run.found.volumes) as volumes:
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
-        blocks = Blocks(stream)
+        blocks = Blocks(stream, None if read_all else stream.plain)
         try:
-            yield Opened(stream, blocks, Reader(blocks, decoder), volumes.size)
+            yield Opened(stream, blocks, Reader(blocks, decoder), volumes)
         except TruncatedError:
             raise cut_off(name) from None
         except MalformedError as error:
@@ -214,11 +223,39 @@ class _Writer:
             if size:
                 write_all(descriptor, piece)
             return
+        if archive.descriptor is not None and size > _KERNEL_BYTES:
+            size = self._copy_inside_kernel(archive, archive.descriptor, descriptor, size)
         for view in archive.blocks.views(size):
             self.run.budget.spend(len(view))
             write_all(descriptor, view)
             if archive.blocks.position >= self._next_check:
                 self._look()
+
+    def _copy_inside_kernel(self, archive: Opened, source: int, descriptor: int, size: int) -> int:
+        """Large members of a bare tar never pass through this process (a tar has no checksum of data).
+
+        Returns:
+            The bytes left to copy by hand: all of them where the kernel cannot, as between two kinds of file system.
+        """
+        blocks = archive.blocks
+        start = blocks.buffered()
+        self.run.budget.spend(len(start))
+        write_all(descriptor, start)
+        left = size - len(start)
+        while left:
+            try:
+                count = os.copy_file_range(source, descriptor, min(left, _CHECK_BYTES), blocks.position)
+            except OSError as error:
+                if error.errno in _CANNOT_COPY:
+                    return left
+                raise
+            if not count:
+                raise TruncatedError
+            self.run.budget.spend(count)
+            blocks.skip(count)
+            left -= count
+            self._look()
+        return 0
 
     def _sparse(self, archive: Opened, descriptor: int, header: Header) -> None:
         os.ftruncate(descriptor, header.real_size)
@@ -227,9 +264,9 @@ class _Writer:
             self._copy(archive, descriptor, length)
 
 
-def members(run: Run) -> Iterator[Member]:
+def members(run: Run, *, read_all: bool = False) -> Iterator[Member]:
     """The members of a tar, its data passed over (a compressed one has to be decompressed for that)."""
-    with opened(run) as archive:
+    with opened(run, read_all=read_all) as archive:
         for number, header in enumerate(archive.reader):
             if number % _CHECK_MEMBERS == 0:
                 run.job.check()
@@ -258,7 +295,7 @@ def members(run: Run) -> Iterator[Member]:
 def test(run: Run) -> None:
     """Read every member to its end; the compression's own checksums are verified on the way."""
     try:
-        for member in members(run):
+        for member in members(run, read_all=True):
             if member.kind is not MemberKind.FOLDER:
                 run.wrote()
                 run.budget.written += member.size

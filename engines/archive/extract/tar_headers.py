@@ -15,6 +15,7 @@ import msgspec
 
 from engines.archive.encodings import Decoder
 from engines.archive.member import MemberKind
+from engines.archive.volumes import Window
 from engines.errors import TaskdeckError
 
 _META_LIMIT: Final = 1 << 20
@@ -64,10 +65,15 @@ class MalformedError(Exception):
 
 
 class Blocks:
-    """Reads exact amounts from an iterator of blocks without copying more than it must."""
+    """Reads exact amounts from an iterator of blocks without copying more than it must.
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
+    Args:
+        window: The file itself where the blocks are its bytes as they are: what is passed over is not read then.
+    """
+
+    def __init__(self, blocks: Iterator[bytes], window: Window | None = None) -> None:
         self._blocks = blocks
+        self._window = window
         self._block = b""
         self._at = 0
         self.position = 0
@@ -138,8 +144,24 @@ class Blocks:
             self._at = end
             self.position += count
             return
-        for _ in self.views(count):
-            pass
+        window = self._window
+        if window is None:
+            for _ in self.views(count):
+                pass
+            return
+        ahead = end - len(self._block)
+        if window.position + ahead > window.end:
+            raise TruncatedError
+        self._block, self._at = b"", 0
+        window.position += ahead
+        self.position += count
+
+    def buffered(self) -> memoryview:
+        """What was read already and not taken; it counts as taken now."""
+        view = memoryview(self._block)[self._at :]
+        self._block, self._at = b"", 0
+        self.position += len(view)
+        return view
 
     def drain(self) -> Iterator[int]:
         """Read to the end, so that checksums behind the archive are verified; yields sizes."""
