@@ -115,7 +115,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("view.faces", "W", "dashboard", "Dashboard and Telegram: on or off, address, login link.",
                    _VIEW),
         ActionSpec("view.keys", "ctrl+k", "keys", "Change the keys of any action.", _VIEW),
-        ActionSpec("view.theme", "T", "next theme", "Try the next colour theme.", _VIEW),
+        ActionSpec("view.theme", "T", "theme", "Choose a colour theme; the one under the cursor is shown.", _VIEW),
         ActionSpec("view.mouse", "percent_sign", "mouse on/off", "Give the mouse back to the terminal, or take it.",
                    _VIEW, shown="%"),
         ActionSpec("app.help", "question_mark,f1", "help", "What the keys do here.", _APP, shown="?", footer=8),

@@ -30,6 +30,7 @@ from tui_app.link import Connect, Link, LinkState
 from tui_app.mirror import Mirror
 from tui_app.perform import Performer
 from tui_app.places import LocalPlaces, Places
+from tui_app.remembered import Memory
 from tui_app.screens.tasks import TasksScreen
 from widgets.glyphs import ASCII, UNICODE, Glyphs
 
@@ -61,6 +62,7 @@ class DeckApp(App[int]):
         detachable: Whether tasks go on when the application ends.
         settings_file: Where settings are changed; None hides that screen.
         faces: Dashboard and bot of the daemon; None hides that panel.
+        memory: File that keeps filter, order and typed lines for the next visit; None forgets them.
         clock: Seconds since the epoch.
     """
 
@@ -89,6 +91,7 @@ class DeckApp(App[int]):
         detachable: bool = True,
         settings_file: Path | None = None,
         faces: Faces | None = None,
+        memory: Path | None = None,
         clock: Callable[[], float] = time.time,
         driver_class: type[Driver] | None = None,
         undo_seconds: float = 5.0,
@@ -105,6 +108,7 @@ class DeckApp(App[int]):
         self.detachable = detachable
         self.settings_file = settings_file
         self.faces = faces
+        self.memory = Memory(memory)
         self.clock = clock
         self.mirror = Mirror()
         self.link = Link(connect, self._updated, self._link_changed, first_delay=reconnect_delay)
@@ -334,6 +338,7 @@ def run(
     detachable: bool = True,
     settings_file: Path | None = None,
     faces: Faces | None = None,
+    memory: Path | None = None,
 ) -> int:
     """Run the TUI until the user leaves; returns the exit status.
 
@@ -350,6 +355,7 @@ def run(
         detachable: Whether tasks go on afterwards (False for --solo).
         settings_file: Where settings are changed; None hides that screen.
         faces: Dashboard and bot of the daemon; None hides that panel.
+        memory: File that keeps filter, order and typed lines for the next visit.
 
     Raises:
         TaskdeckError: `usage` when there is no terminal to draw on.
@@ -366,6 +372,7 @@ def run(
         detachable=detachable,
         settings_file=settings_file,
         faces=faces,
+        memory=memory,
         driver_class=PatientDriver,
     )
     status = app.run(mouse=mouse and settings.tui.mouse)

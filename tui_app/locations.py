@@ -58,6 +58,11 @@ class Locations:
         return self.state / "daemon.log"
 
     @property
+    def memory(self) -> Path:
+        """What the terminal interface remembers between visits."""
+        return self.state / "tui.json"
+
+    @property
     def access(self) -> Path:
         """Tokens and sessions of the TCP side: hashes only."""
         return self.state / "access.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -259,10 +260,51 @@ async def test_palette_runs_an_action() -> None:
         await d.until(lambda: d.state("run1") is TaskState.PAUSED)
 
 
-async def test_theme_key_walks_our_themes() -> None:
-    async with deck() as d:
-        await d.press("T")
+async def test_a_theme_is_seen_before_it_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    async with deck(settings_file=path) as d:
+        await d.press("T", "j")
         assert d.app.theme == "taskdeck-light"
+        await d.press("escape")
+        assert d.app.theme == "taskdeck-dark" and not path.exists()
+        await d.press("T", "j", "j", "enter")
+        assert d.app.theme == "taskdeck-contrast"
+        assert 'theme = "taskdeck-contrast"' in path.read_text()
+
+
+async def test_help_begins_with_what_has_the_keyboard() -> None:
+    async with deck() as d:
+        await d.press("H", "question_mark")
+        text = d.text()
+        assert text.index("List") < text.index("Page down") < text.index("Keys of this screen") < text.index("Export")
+        assert "Pause the task" not in text.split("Keys of this screen")[0]
+        await d.press("escape", "e")
+        await d.press("question_mark")
+        assert not d.app.screen.query(HelpText), "a question mark is typed where text is typed"
+
+
+async def test_the_next_visit_goes_on_as_the_last_one_ended(tmp_path: Path) -> None:
+    path = tmp_path / "tui.json"
+    async with deck(memory=path) as d:
+        await d.press("slash", *"kind:zip", "enter", "S", "z", "b")
+        await d.press("colon", *"sort size", "enter", "colon", *"unzip x.zip -- password", "escape")
+        await d.press("colon", *"zip a --password hunter2", "enter")
+    assert "hunter2" not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    async with deck(memory=path) as d:
+        query = d.screen.watch_now.query
+        assert (query.filter, query.sort.value) == ("kind:zip", "size")
+        assert d.screen.list.dense and d.screen.list.group_of is not None
+        await d.press("colon", "up")
+        assert d.screen.prompt.line.value == "sort size"
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"sort": "nonsense"}', '{"filter": "status:nonsense"}', "\x00\xff"])
+async def test_a_memory_of_no_use_is_forgotten(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tui.json"
+    path.write_text(content, encoding="latin-1")
+    async with deck(memory=path) as d:
+        assert d.screen.watch_now.query.filter == "" and "movies" in d.text()
 
 
 async def test_keys_can_be_changed_by_id() -> None:

@@ -88,6 +88,7 @@ def _attached(context: Context) -> int:
         closing=closing,
         settings_file=context.locations.config,
         faces=DaemonFaces(client, context.locations.config),
+        memory=context.locations.memory,
     )
 
 
@@ -114,6 +115,7 @@ def _remote(context: Context, url: str, token: str | None) -> int:
         places=places,
         closing=client.close,
         faces=DaemonFaces(lambda: client, None),
+        memory=context.locations.memory,
     )
 
 
@@ -141,6 +143,7 @@ def _solo(context: Context) -> int:
         closing=daemon.close,
         detachable=False,
         settings_file=context.locations.config,
+        memory=context.locations.memory,
     )
 
 

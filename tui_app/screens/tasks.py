@@ -17,16 +17,16 @@ from engines.errors import TaskdeckError
 from engines.model import Json, TaskView
 from engines.names import display
 from engines.operations import OPERATIONS, fields
-from engines.query import Sort, parse_filter
+from engines.query import Query, Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
 from tui_app.actions import ACTIONS, bindings, first_key
 from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter, unquote
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
+from tui_app.remembered import Remembered
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
-from tui_app.screens.help import HelpScreen
 from tui_app.screens.new_task import ChooseOperation, NewTask
 from tui_app.screens.password import PasswordDialog
 from widgets.detail_pane import DetailPane
@@ -41,6 +41,10 @@ from widgets.work import restart
 
 _DETAIL_PERIOD = 1.0
 _GROUPS = ("none", "state", "kind")
+_GROUP_WORDS: dict[str, Callable[[TaskView], str]] = {
+    "state": lambda view: view.state.value,
+    "kind": lambda view: view.kind.value,
+}
 
 
 class TasksScreen(DeckScreen):
@@ -85,11 +89,45 @@ class TasksScreen(DeckScreen):
         tasks.window = self.deck.mirror.window
         tasks.hints = self._card_hints
         tasks.empty = ("Connecting ...",)
-        self.deck.link.watch = Watch(hz=self.deck.settings.tui.hz)
+        self._recall()
         self.set_focus(tasks)
         self.tell_header()
         self.tell_footer()
         self.set_interval(_DETAIL_PERIOD, self.refresh_detail)
+
+    # -- from visit to visit ----------------------------------------------------------------
+    def _recall(self) -> None:
+        """Go on as the last visit ended."""
+        last = self.deck.memory.load()
+        wanted = last.filter
+        try:
+            parse_filter(wanted, now=self.deck.clock())
+        except TaskdeckError:
+            wanted = ""
+        query = Query(filter=wanted, sort=last.sort, reverse=last.reverse)
+        self.deck.link.watch = Watch(query=query, hz=self.deck.settings.tui.hz)
+        self.list.dense = last.dense
+        self._group = last.group if last.group in _GROUPS else "none"
+        self.list.group_of = _GROUP_WORDS.get(self._group)
+        for mode, lines in (("command", last.commands), ("filter", last.filters)):
+            self.prompt.history[mode].lines = list(lines)
+
+    def on_unmount(self) -> None:
+        """However it ends."""
+        self.deck.memory.save(self.visit())
+
+    def visit(self) -> Remembered:
+        """What the next visit should know."""
+        query, history = self.watch_now.query, self.prompt.history
+        return Remembered(
+            filter=query.filter,
+            sort=query.sort,
+            reverse=query.reverse,
+            group=self._group,
+            dense=self.list.dense,
+            commands=history["command"].lines,
+            filters=history["filter"].lines,
+        )
 
     # -- parts ---------------------------------------------------------------------------
     @property
@@ -532,8 +570,7 @@ class TasksScreen(DeckScreen):
 
     def _set_group(self, group: str) -> None:
         self._group = group
-        words: dict[str, Callable[[TaskView], str]] = {"state": lambda v: v.state.value, "kind": lambda v: v.kind.value}
-        self.list.group_of = words.get(group)
+        self.list.group_of = _GROUP_WORDS.get(group)
         if group != "none":
             self.change_query(sort=Sort.STATE if group == "state" else Sort.KIND, reverse=False)
         self.list.restyle()
@@ -621,17 +658,15 @@ class TasksScreen(DeckScreen):
         self.app.push_screen(KeysDialog(path))
 
     def _do_view_theme(self) -> None:
-        from tui_app.themes import NAMES
+        from tui_app.screens.theme import ThemeDialog
 
-        place = NAMES.index(self.deck.theme) if self.deck.theme in NAMES else -1
-        self.deck.set_theme(NAMES[(place + 1) % len(NAMES)])
-        self.deck.say(f"Theme {self.deck.theme}.", seconds=2)
+        self.app.push_screen(ThemeDialog())
 
     def _do_view_mouse(self) -> None:
         self.deck.toggle_mouse()
 
     def _do_app_help(self) -> None:
-        self.app.push_screen(HelpScreen())
+        self.action_explain()
 
     def _do_app_palette(self) -> None:
         self.app.action_command_palette()
