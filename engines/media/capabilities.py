@@ -16,6 +16,7 @@ from engines.settings import MediaSettings
 
 _INSTALL: Final = "apt install ffmpeg, or pip install 'taskdeck[bundled]'"
 _NEEDED: Final = {"libx264": "H.264 presets", "libx265": "the hevc preset", "libsvtav1": "the av1 preset"}
+_STAND_INS: Final = {"libsvtav1": "libaom-av1"}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ def _version(path: str) -> str:
 def _encoders(tools: Tools) -> Finding:
     proven = proven_encoders(tools)
     working = [name for name, works in proven.items() if works]
-    lacking = [f"{name} ({use})" for name, use in _NEEDED.items() if name not in working]
+    lacking = [f"{name} ({use})" for name, use in _NEEDED.items() if not {name, _STAND_INS.get(name)} & {*working}]
     text = "work: " + (", ".join(working) or "none")
     if lacking:
         return Finding("encoders", False, f"{text}; missing: {', '.join(lacking)}", _INSTALL)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import glob
 import random
+import resource
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,15 @@ import pytest
 from engines import operations
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
+from engines.media import cache
 from engines.media import tools as media_tools
 from engines.media.probe import Packet, packets, probe
 from engines.media.runner import Runner
-from engines.media.tools import PYAV, find
-from engines.media.transcode import chunks
+from engines.media.tools import PYAV, Tools, find
+from engines.media.transcode import chunks, presets
 from engines.media.transcode.job import TranscodeResult, run
-from engines.operations import Preset, Transcode
+from engines.media.transcode.presets import RECIPES
+from engines.operations import Preset, Speed, Transcode
 from engines.settings import MediaSettings, Settings
 from tests.support.jobs import RecordingJob
 from tests.support.media_corpus import STRANGE_NAMES, corpus, ffmpeg, own_cache
@@ -158,10 +164,65 @@ def test_changed_source_is_not_mixed_with_old_chunks(corpus: Path, tmp_path: Pat
     assert caught.value.code == "path.changed"
 
 
+def test_telegram_preset_never_exceeds_what_telegram_takes(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 70_000
+    assert RECIPES[Preset.TELEGRAM].size == 2_000 << 20
+    small = dataclasses.replace(RECIPES[Preset.TELEGRAM], size=limit)
+    monkeypatch.setitem(RECIPES, Preset.TELEGRAM, small)
+    shutil.copy(corpus / "multi.mkv", tmp_path / "long.mkv")
+    made, _ = convert(corpus, tmp_path, "long.mkv", preset="telegram", audio=["spa"], crf=None)
+    assert made.stat().st_size <= limit
+    assert len(times(made)) == len(times(corpus / "multi.mkv"))
+
+
+@pytest.mark.parametrize("how", [{}, {"size": "90KB", "audio": ["none"]}])
+def test_projected_size_stops_one_shot_and_two_passes(corpus: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+    small = tmp_path / "small.mkv"
+    ffmpeg(*["-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=4", "-c:v", "libx264", "-crf", "45"], small)
+    with pytest.raises(TaskdeckError) as caught:
+        run(operation(small, keep_if_smaller=True, **(how or {"crf": 1})), RecordingJob(tmp_path))
+    assert caught.value.code == "media.not_smaller"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small.mkv"]
+
+
+def test_hardware_encoder_counts_only_after_it_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(works: Callable[[str, str], bool], nodes: tuple[str, ...] = ()) -> presets.Encoder:
+        tried: list[str] = []
+
+        def encodes(tools: Tools, name: str, device: str = "") -> bool:
+            tried.append(name)
+            return works(name, device)
+
+        monkeypatch.setattr(presets, "_encodes", encodes)
+        monkeypatch.setattr(cache, "about_program", lambda program, question, ask: ask())
+        monkeypatch.setattr(presets, "_DEVICES", {"nvenc": "/dev/null", "qsv": "/nowhere"})
+        found = {pattern: list(nodes) for pattern in ("/dev/dri/renderD*",)} | {"/dev/null": ["/dev/null"]}
+        monkeypatch.setattr(glob, "glob", lambda pattern: found.get(pattern, []))
+        monkeypatch.setattr(presets, "encoders", lambda _: {"h264_nvenc", "h264_qsv", "h264_vaapi", "libx264"})
+        encoder = presets.choose(TOOLS, "h264", speed=Speed.FAST, quality=21, hardware=True)
+        assert "h264_qsv" not in tried  # there is no device: no trial
+        return encoder
+
+    assert chosen(lambda name, device: name == "h264_nvenc").name == "h264_nvenc"
+    assert chosen(lambda name, device: False).name == "libx264"
+    second = chosen(
+        lambda name, device: device == "/dev/dri/renderD129", ("/dev/dri/renderD128", "/dev/dri/renderD129")
+    )
+    assert (second.name, second.vaapi) == ("h264_vaapi", "/dev/dri/renderD129")
+
+
+def test_encoder_that_is_listed_and_fails_is_not_proven() -> None:
+    assert presets.proven(TOOLS, "libx264")
+    assert not presets.proven(TOOLS, "h264_that_is_not_there")
+
+
 @pytest.mark.parametrize(("size", "preset"), [("60KB", "h264"), ("150KB", "h264"), ("60KB", "hevc"), ("90KB", "av1")])
 def test_target_size_is_never_exceeded(corpus: Path, tmp_path: Path, size: str, preset: str) -> None:
     made, _ = convert(corpus, tmp_path, "multi.mkv", size=size, preset=preset, audio=["spa"], subtitles=["none"])
     assert made.stat().st_size <= int(size.removesuffix("KB")) * 1000
+    assert len(times(made)) == len(times(corpus / "multi.mkv"))
 
 
 def test_size_that_cannot_be_reached_is_refused_with_what_is_needed(corpus: Path, tmp_path: Path) -> None:
@@ -250,8 +311,9 @@ def test_full_disk_fails_without_an_output(corpus: Path, tmp_path: Path) -> None
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
+    if mounted.returncode:  # only root may mount: then no file may grow beyond a limit
+        _end_at_a_file_size_limit(corpus, place)
+        return
     try:
         ffmpeg("-f", "lavfi", "-i", "mandelbrot=s=320x180:r=25", "-t", "3", "-c:v", "ffv1", tmp_path / "noise.mkv")
         filler = place / "filler"
@@ -268,6 +330,22 @@ def test_full_disk_fails_without_an_output(corpus: Path, tmp_path: Path) -> None
         assert sorted(entry.name for entry in place.iterdir()) == ["filler", "noise.mkv"]
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def _end_at_a_file_size_limit(corpus: Path, place: Path) -> None:
+    source, before = place / "film.mkv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    shutil.copy(corpus / "h264_ac3_51.mkv", source)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises((TaskdeckError, OSError)):
+            run(operation(source, crf=0), RecordingJob(place))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [entry.name for entry in place.iterdir()] == ["film.mkv"]
+
+
+def test_output_that_cannot_grow_fails_and_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
+    _end_at_a_file_size_limit(corpus, tmp_path)
 
 
 def _tight(place: Path) -> Path:

@@ -166,7 +166,7 @@ def _encode_one(
 
 def device(plan: Plan) -> tuple[str, ...]:
     """Global options of the encoder."""
-    return ("-vaapi_device", "/dev/dri/renderD128") if plan.encoder and plan.encoder.vaapi else ()
+    return ("-vaapi_device", plan.encoder.vaapi) if plan.encoder and plan.encoder.vaapi else ()
 
 
 def _stretch(facts: MediaFacts, video: VideoFacts, path: Path, chunk: Chunk, frame: float) -> Any:

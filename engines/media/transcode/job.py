@@ -74,7 +74,8 @@ def _one(op: Transcode, job: Job) -> TranscodeResult:
         if plan.video is None:
             finished, frames = _sound(job, tools, plan, path, part), None
         elif plan.limit:
-            finished, frames = _to_size(job, tools, plan, path, part, target), None
+            finished = _to_size(job, tools, plan, path, part, target)
+            frames = finished.frames or None
         else:
             finished, frames = _chunked(job, tools, plan, path, part, target, result)
         after = _verified(job, tools, plan, part, finished, frames)
@@ -185,8 +186,9 @@ def _whole_file(
     assert plan.video is not None
     shown = planning.picture(plan, opened[str(plan.video.index)], tools)
     options = planning.video_options(plan, bits=bits, number=number)
-    # With millisecond clocks the passes disagree on the frames, and ffmpeg 5.1 crashes: a fixed rate settles it.
-    options |= planning.timing(tools, "cfr" if number and not plan.video.variable else "vfr")
+    # Every frame as it comes, as in chunks: a fixed rate would add one where the picture starts after the sound, and
+    # dropping by time could make the passes disagree, on which ffmpeg 5.1 crashes.
+    options |= planning.timing(tools, "passthrough" if number and not plan.video.variable else "vfr")
     if number == 1:
         out = output(shown, Path(os.devnull), format="mp4", **options)
         watch = _Watch(job, plan, "pass 1 of 2", share=0.4)
