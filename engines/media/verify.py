@@ -20,8 +20,9 @@ from engines.media.tools import Tools
 
 _NOISE: Final = re.compile(
     r"^\[null @ |non monotonically increasing dts|Application provided invalid|Timestamps are unset|timescale not set"
+    r"|UDTA parsing failed retrying raw|^ *Last message repeated"
 )
-# "timescale not set" is said of every cover picture in an MP4.
+# "timescale not set" is said of every cover picture in an MP4, "UDTA" by ffmpeg 9 of chapters that ffmpeg wrote.
 _DECODE: Final = Limits(stall=300)
 
 
