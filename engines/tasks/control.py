@@ -257,9 +257,9 @@ class Control:
             elif record.state is TaskState.PAUSED and record.resume_at is not None and record.resume_at <= now:
                 await self._resume(record, ENGINE)
             elif self._frozen_long(record, now) and record.run is not None:
-                record.run.kill()  # its checkpoint stays
-                record.run = None
-                record.frozen_at = None
+                run, record.run, record.frozen_at = record.run, None, None
+                run.kill()  # its checkpoint stays
+                await run.end()  # gone before a newer run may begin
         self._engine.wake()
 
     def _frozen_long(self, record: Record, now: float) -> bool:

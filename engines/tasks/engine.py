@@ -194,8 +194,9 @@ class Engine:
     async def _follow(self, record: Record, run: Run) -> None:
         end = await run.end()
         async with record.lock:
-            if record.run is run:
-                record.run = None
+            if record.run is not run:  # given up after a long pause; the task may have a newer run already
+                return
+            record.run = None
             if record.state in TERMINAL:
                 return
             try:
