@@ -1,4 +1,4 @@
-"""`taskdeck demo`: packs and unpacks a generated folder through the daemon and prints the cards as plain lines.
+"""`taskdeck demo`: packs, unpacks and probes generated files through the daemon, its cards as plain lines.
 
 Everything lies in a private temporary folder inside the roots, which is removed at the end.
 """
@@ -18,6 +18,7 @@ from engines.errors import Exit, TaskdeckError
 from engines.model import Action, Json, SubmitOptions, TaskDetail, TaskView
 from engines.names import display
 from engines.paths import PathPolicy
+from engines.process import Tool
 from tui_app import wire
 from tui_app.cli.output import bar, facts, out, pad
 
@@ -73,8 +74,34 @@ def _story(context: Context, folder: Path, megabytes: int) -> int:
     missing = [path for path in _files(source) if not _same(source / path, _unpacked(target, source, path))]
     if missing:
         raise TaskdeckError("archive.damaged", "cannot confirm the demo", f"{len(missing)} files differ")
-    out(f"{len(_files(source))} files compared byte for byte: the same. `taskdeck` opens the interface.")
+    out(f"{len(_files(source))} files compared byte for byte: the same.")
+    out("")
+    _probe(context, client, folder)
+    out("`taskdeck` opens the interface.")
     return Exit.OK
+
+
+def _probe(context: Context, client: LocalClient, folder: Path) -> None:
+    """Generate a clip of two seconds and look at it; without ffmpeg say so and go on."""
+    from engines.media import ffmpeg, tools
+
+    clip = folder / "clip.mkv"
+    picture = "testsrc2=size=1280x720:rate=24:duration=2"
+    sound = "sine=frequency=440:duration=2"
+    try:
+        found = tools.find(context.load_config().settings.media)
+        made = ffmpeg.output([ffmpeg.generated(picture), ffmpeg.generated(sound)], clip)
+        tool = Tool(ffmpeg.argv(found, made, progress=False))
+    except TaskdeckError as error:
+        out(f"No clip to look at: {error.message}")
+        return
+    tool.stdout.read()
+    if tool.wait():
+        out(f"No clip to look at: ffmpeg could not make one: {tool.errors}")
+        return
+    probed = _play(client, {"op": "mediainfo", "path": str(clip)}, folder)
+    if probed.error is not None:
+        raise TaskdeckError.from_info(probed.error)
 
 
 def _play(client: LocalClient, operation: Json, base: Path, *, pause: bool = False) -> TaskView:
@@ -107,7 +134,7 @@ def _play(client: LocalClient, operation: Json, base: Path, *, pause: bool = Fal
 
 
 def _card(view: TaskView, last: str) -> str:
-    line = f"{view.id} {pad(view.op, 6)} {pad(view.state.value, 10)} {bar(view)} {facts(view)}"
+    line = f"{view.id} {pad(view.op, 9)} {pad(view.state.value, 10)} {bar(view)} {facts(view)}"
     mark = f"{view.state}{int((view.fraction or 0) * 10)}"
     if mark != last:
         out(line.rstrip())
