@@ -71,14 +71,14 @@ LZMA: Final[dict[int, LzmaLevel]] = {
     1: LzmaLevel(1, 1 * MIB, 4 * MIB),
     2: LzmaLevel(2, 2 * MIB, 6 * MIB),
     3: LzmaLevel(3, 4 * MIB, 8 * MIB),
-    4: LzmaLevel(4, 4 * MIB, 8 * MIB),
-    5: LzmaLevel(5, 4 * MIB, 8 * MIB),
-    6: LzmaLevel(6, 4 * MIB, 8 * MIB),
+    4: LzmaLevel(4, 7 * MIB // 2, 8 * MIB),
+    5: LzmaLevel(5, 7 * MIB // 2, 8 * MIB),
+    6: LzmaLevel(6, 7 * MIB // 2, 8 * MIB),
     7: LzmaLevel(7, 8 * MIB, 16 * MIB),
     8: LzmaLevel(8, 16 * MIB, 24 * MIB),
     9: LzmaLevel(9, 32 * MIB, 32 * MIB),
 }
-"""tar.xz."""
+"""tar.xz. An encoder takes 11.5 times its dictionary: with 3.5 MiB two of them stay below 150 MB, for 0.1 % of size."""
 
 SEVENZIP: Final[dict[int, LzmaLevel]] = {
     1: LzmaLevel(0, 1 * MIB, 4 * MIB),

@@ -69,6 +69,7 @@ class Pipeline:
         return future is None or future.done()
 
     def _take(self) -> None:
+        self._check()  # results that are all ready must not be written past a stop
         future, then, weight = self._queue[0]
         result = None
         if future is not None:
