@@ -7,7 +7,7 @@ import msgspec
 from engines.model import TaskDetail, TaskView
 from widgets.detail_rows import detail_rows
 from widgets.line_view import Lines
-from widgets.spans import Span
+from widgets.spans import Row, Span
 
 
 class DetailPane(Lines, can_focus=True):
@@ -20,13 +20,21 @@ class DetailPane(Lines, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.detail: TaskDetail | None = None
+        self._picture: list[Row] = []
 
     def tell(self, detail: TaskDetail | None) -> None:
         """Show a task, or nothing."""
         if detail is None or self.detail is None or detail.view.id != self.detail.view.id:
             self.scroll_to(y=0, animate=False)
+            self._picture = []
         self.detail = detail
         self._draw()
+
+    def show_picture(self, task_id: str, rows: list[Row]) -> None:
+        """Show a preview under the facts of this task, unless another one is shown by now."""
+        if self.detail is not None and self.detail.view.id == task_id:
+            self._picture = rows
+            self._draw()
 
     def follow(self, view: TaskView) -> None:
         """Lay the live view of the shown task over its details."""
@@ -46,4 +54,4 @@ class DetailPane(Lines, can_focus=True):
         if self.detail is None:
             self.show([[Span("No task is chosen.", "muted")]])
         else:
-            self.show(detail_rows(self.detail, width, self.glyphs))
+            self.show(detail_rows(self.detail, width, self.glyphs, picture=self._picture))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engines.model import Json, TaskDetail, TaskState, TaskView
 from engines.names import display
@@ -17,10 +17,12 @@ _LABEL = 11
 _LOG_ROWS = 200
 
 
-def detail_rows(detail: TaskDetail, width: int, glyphs: Glyphs) -> list[Row]:
-    """The whole pane."""
+def detail_rows(detail: TaskDetail, width: int, glyphs: Glyphs, *, picture: Sequence[Row] = ()) -> list[Row]:
+    """The whole pane; `picture` is a preview of the output."""
     view = detail.view
     rows: list[Row] = [*_heading(view, width, glyphs), *_facts(detail, width)]
+    if picture:
+        rows += [[Span("")], *picture]
     graph = _graph(detail, width, glyphs)
     if graph:
         rows += [*_section("Speed", width, glyphs), *graph]

@@ -38,6 +38,10 @@ NAMES: Final = (
 )
 
 
+_MOST_STYLES: Final = 4096
+"""Pictures have many colours; those of other tasks are forgotten."""
+
+
 class LineView(ScrollView, inherit_bindings=False):
     """A widget made of rows of spans; its keys are those of the screen it stands on.
 
@@ -79,14 +83,18 @@ class LineView(ScrollView, inherit_bindings=False):
         self.stale = False
 
     def style_of(self, name: str, *, cursor: bool = False) -> Style:
-        """The full style of a span name over this widget's background."""
+        """The full style of a span name, or of colours as "#112233 on #445566", over this widget's background."""
         key = (name, cursor, self.stale)
+        if len(self._painted) > _MOST_STYLES:
+            self._painted.clear()
         style = self._painted.get(key)
         if style is None:
             style = self.rich_style
             if cursor:
                 style += self.get_component_rich_style("line--cursor", partial=True)
-            if name:
+            if name.startswith("#"):
+                style += Style.parse(name)
+            elif name:
                 style += self.get_component_rich_style(f"line--{name}", partial=True)
             if self.stale:
                 style += self.get_component_rich_style("line--stale", partial=True)

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from engines.commandline import has_secret, parse_line
 from engines.errors import TaskdeckError
-from engines.model import Json, TaskView
+from engines.model import Json, TaskState, TaskView
 from engines.names import display
 from engines.operations import OPERATIONS, fields
 from engines.query import Query, Sort, parse_filter
@@ -24,6 +24,7 @@ from tui_app.actions import ACTIONS, bindings, first_key
 from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter, unquote
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
+from tui_app.places import LocalPlaces
 from tui_app.remembered import Remembered
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
@@ -31,6 +32,8 @@ from tui_app.screens.new_task import ChooseOperation, NewTask
 from tui_app.screens.password import PasswordDialog
 from widgets.detail_pane import DetailPane
 from widgets.footer import Hint, KeyBar
+from widgets.glyphs import ASCII
+from widgets.half_blocks import half_blocks
 from widgets.header import Header
 from widgets.line_view import LineView
 from widgets.prompt import Prompt
@@ -40,6 +43,8 @@ from widgets.task_list import TaskList
 from widgets.work import restart
 
 _DETAIL_PERIOD = 1.0
+_PICTURE = (40, 24)
+"""Pixels of a preview at most: cells across, half cells down."""
 _GROUPS = ("none", "state", "kind")
 _GROUP_WORDS: dict[str, Callable[[TaskView], str]] = {
     "state": lambda view: view.state.value,
@@ -292,6 +297,22 @@ class TasksScreen(DeckScreen):
         if current is not None and current.id == task_id:
             self._detail_of = (task_id, max(detail.view.rev, current.rev))
             self.detail.tell(detail)
+            if detail.view.op == "thumbnail" and detail.view.state is TaskState.COMPLETED:
+                await self._preview(detail.view)
+
+    async def _preview(self, view: TaskView) -> None:
+        """The picture a task has made, in half blocks: where files are here, and colours are many enough."""
+        from tui_app.picture import decode
+
+        deck = self.deck
+        if deck.glyphs is ASCII or deck.current_theme.ansi or not isinstance(deck.places, LocalPlaces):
+            return
+        width = min(_PICTURE[0], self.detail.size.width - 1)
+        if width >= 8 and "\ufffd" not in view.output:
+            media = deck.settings.media
+            pixels, across = await decode(view.output, width, _PICTURE[1], ffmpeg=media.ffmpeg_path or "ffmpeg")
+            if pixels:
+                self.detail.show_picture(view.id, half_blocks(pixels, across))
 
     # -- prompt ------------------------------------------------------------------------------
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
