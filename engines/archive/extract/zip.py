@@ -25,6 +25,7 @@ from engines.errors import TaskdeckError
 _SMALL = 4 << 20  # bytes unpacked: members up to this are decoded whole
 _BATCH_BYTES = 1 << 20
 _BATCH_MEMBERS = 256
+_LOOK = 256  # members between two looks at whether to stop
 _SPAN = 3 << 20  # bytes read at once for a batch
 
 
@@ -72,7 +73,9 @@ def extract(run: Run) -> None:
 
 def load(run: Run, volumes: Volumes) -> Directory:
     """Read the directory and hold it against the limits."""
-    directory = read_directory(volumes, Decoder(run.op.encoding), max_entries=run.limits.max_entries)
+    directory = read_directory(
+        volumes, Decoder(run.op.encoding), max_entries=run.limits.max_entries, check=run.job.check
+    )
     run.encoding = directory.encoding
     if directory.overlapping:
         raise TaskdeckError(
@@ -89,7 +92,9 @@ def plan(run: Run, directory: Directory) -> tuple[list[Job], list[Job]]:
     links: list[Job] = []
     total = 0
     folders = []
-    for entry in directory.entries:
+    for number, entry in enumerate(directory.entries):
+        if number % _LOOK == 0:
+            run.job.check()
         try:
             parts = run.parts(entry.name)
             run.budget.ratio(entry.name, entry.size, entry.packed)
@@ -113,7 +118,9 @@ def plan(run: Run, directory: Directory) -> tuple[list[Job], list[Job]]:
     run.budget.declared(total, len(directory.entries))
     for job in links:
         run.tree.reserve(job.parts)
-    for parts, entry in folders:
+    for number, (parts, entry) in enumerate(folders):
+        if number % _LOOK == 0:
+            run.job.check()
         with Keeping(run, entry.name):
             run.tree.folder(parts, mode=entry.mode, mtime=entry.mtime)
             run.folders += 1

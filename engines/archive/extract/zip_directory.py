@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat
 import struct
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final
 
@@ -26,6 +27,7 @@ _EOCD64: Final = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64: Final = struct.Struct("<4sLQL")
 _CENTRAL: Final = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL_SIZE: Final = 30
+_STEP: Final = 1000  # members between two looks at whether to stop
 NATIVE: Final = frozenset({0, 8, 9, 12, 14, 93, 95})
 """Methods decoded by `zip_codec`; the others are left to 7zz."""
 _UNIX_HOSTS: Final = frozenset({3, 19})
@@ -117,8 +119,13 @@ def damaged(what: str, why: str) -> TaskdeckError:
     )
 
 
-def read_directory(volumes: Volumes, decoder: Decoder, *, max_entries: int = 0) -> Directory:
+def read_directory(
+    volumes: Volumes, decoder: Decoder, *, max_entries: int = 0, check: Callable[[], None] = lambda: None
+) -> Directory:
     """Read the central directory.
+
+    Args:
+        check: Called every now and then; may raise to stop.
 
     Raises:
         TaskdeckError: `archive.damaged` (truncated or inconsistent), `archive.limit`, `archive.volume`.
@@ -135,7 +142,7 @@ def read_directory(volumes: Volumes, decoder: Decoder, *, max_entries: int = 0) 
     data = volumes.pread(size, start)
     if len(data) < size:
         raise damaged(label, "its directory is cut off")
-    entries = _entries(data, count, volumes, shift, disks, decoder, label)
+    entries = _entries(data, count, volumes, shift, disks, decoder, label, check)
     entries.sort(key=lambda entry: entry.offset)
     for entry, following in pairwise(entries):
         entry.ceiling = following.offset
@@ -211,7 +218,14 @@ def _global(volumes: Volumes, disk: int, offset: int, label: str) -> int:
 
 
 def _entries(
-    data: bytes, count: int, volumes: Volumes, shift: int, disks: bool, decoder: Decoder, label: str
+    data: bytes,
+    count: int,
+    volumes: Volumes,
+    shift: int,
+    disks: bool,
+    decoder: Decoder,
+    label: str,
+    check: Callable[[], None],
 ) -> list[Entry]:
     raws: list[tuple[tuple[int, ...], bytes, bytes]] = []
     position = 0
@@ -229,7 +243,11 @@ def _entries(
         raise damaged(label, f"its directory should hold {count:,} members and holds {len(raws):,}")
     decoder.learn([raw for _, raw, _ in raws if not raw.isascii()])
     times: dict[int, float] = {}
-    return [_entry(*item, volumes, shift, disks, decoder, times, label) for item in raws]
+    entries: list[Entry] = []
+    for at in range(0, len(raws), _STEP):
+        check()
+        entries += [_entry(*item, volumes, shift, disks, decoder, times, label) for item in raws[at : at + _STEP]]
+    return entries
 
 
 def _entry(
