@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.terminal import ROOT, Tmux, until
+from tests.support.terminal import ROOT, Pty, Tmux, until
 from tui_app.local import answers
 from tui_app.locations import Locations
 
@@ -114,3 +114,14 @@ def test_the_picture_comes_back_by_itself_when_the_daemon_restarts(home: tuple[P
         assert command("zip", environment, str(folder / "data")) == 0
         terminal.expect("1 task", 60)
         until(lambda: "connection lost" not in terminal.screen(), "attached again", 60)
+
+
+def test_a_dumb_terminal_watches_lines_instead(home: tuple[Path, dict[str, str]]) -> None:
+    folder, environment = home
+    (folder / "data").mkdir()
+    with Pty(TASKDECK, env={**environment, "TERM": "dumb"}) as terminal:
+        terminal.expect("0 active", 60)
+        assert command("zip", environment, str(folder / "data")) == 0
+        terminal.expect("data", 60)
+        assert b"\x1b[?1049h" not in terminal.output, "no full screen"
+        assert terminal.process.poll() is None, "it goes on watching"

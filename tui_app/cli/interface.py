@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def open_interface(context: Context, *, solo: bool, url: str | None, token: str | None) -> int:
     """Open the interface; without a terminal show the tasks instead."""
     url = url or os.environ.get("TASKDECK_URL") or None
-    if not sys.stdout.isatty() or not sys.stdin.isatty():
+    dumb = os.environ.get("TERM") == "dumb"
+    if dumb or not sys.stdout.isatty() or not sys.stdin.isatty():
         if solo or url:
             raise TaskdeckError(
                 "usage", "cannot open the terminal interface", "there is no terminal", "use `taskdeck serve`"
@@ -31,7 +32,7 @@ def open_interface(context: Context, *, solo: bool, url: str | None, token: str 
 
         parser = Parser(prog="taskdeck status")
         tasks.add_arguments(parser, "status")
-        return tasks.run(context, "status", parser.parse_args([]))
+        return tasks.run(context, "status", parser.parse_args(["--watch"] if dumb and sys.stdout.isatty() else []))
     if solo and url:
         raise TaskdeckError("usage", "cannot open the terminal interface", "--solo and --url exclude each other")
     if solo:
