@@ -136,6 +136,18 @@ def _missing(path: str | Path) -> tuple[str, str]:
     return f"it is a link to '{display(target, limit=200)}', which does not exist", "mend the link"
 
 
+def demand_readable(path: str | Path) -> None:
+    """Refuse a file or folder that this user may not read; a symbolic link is read as itself.
+
+    Raises:
+        TaskdeckError: `path.unreadable`.
+    """
+    if os.path.islink(path):
+        return
+    if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+        raise unreadable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def unreadable(given: str | Path, error: OSError) -> TaskdeckError:
     """The error for an OSError met while opening or writing a path."""
     name = display(given)

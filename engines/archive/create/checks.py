@@ -7,7 +7,7 @@ import os
 from engines.archive.create.plan import as_zip, convert_target, filter_of, options_of, plans_of
 from engines.files import exists
 from engines.operations import Conflict, Convert, Estimate, Zip
-from engines.paths import PathPolicy
+from engines.paths import PathPolicy, demand_readable
 from engines.settings import Settings
 
 
@@ -15,8 +15,11 @@ def check_zip(op: Zip, policy: PathPolicy, settings: Settings) -> None:
     """Refuse what cannot work: only looks at names and inodes.
 
     Raises:
-        TaskdeckError: See `options_of`, `filter_of`, `plans_of`; `path.exists` under the policy `fail`.
+        TaskdeckError: See `options_of`, `filter_of`, `plans_of`; `path.exists` under the policy `fail`;
+            `path.unreadable` for a source itself (what cannot be read inside a folder is left out and told).
     """
+    for source in (op.path, *op.add):
+        demand_readable(source)
     options_of(op, settings, {})
     filter_of(op)
     for plan in plans_of(op, settings):
@@ -42,7 +45,8 @@ def check_estimate(op: Estimate, policy: PathPolicy, settings: Settings) -> None
     """Refuse a format that cannot be made.
 
     Raises:
-        TaskdeckError: See `options_of`.
+        TaskdeckError: See `options_of`; `path.unreadable`.
     """
     del policy
+    demand_readable(op.path)
     options_of(as_zip(op), settings, {})
