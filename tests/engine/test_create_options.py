@@ -287,3 +287,14 @@ def test_the_reply_follows_the_guide(tmp_path: Path, tree: Path) -> None:
         "✅ Archive Created Successfully!", "", "📦 Format: ZIP", "📁 Filename: tree.zip", "💾 Original Size: 55 B",
     ]  # fmt: skip
     assert f"📁 Location: {tmp_path / 'tree.zip'}" in shown
+
+
+def test_progress_moves_inside_a_slow_block(tmp_path: Path) -> None:
+    source = tmp_path / "words"
+    source.write_bytes(b"some words that pack well, and some more of them. " * 40_000)
+    job = RecordingJob(tmp_path)
+    run(Zip(path=str(source), format=ArchiveFormat.TAR_XZ, level=1), job)
+    packing = [seen for seen in job.seen if seen.stage == "packing"]
+    assert packing[0].total is not None and packing[0].total >= source.stat().st_size
+    reached = [seen.done for seen in packing]
+    assert reached == sorted(reached) and len(set(reached)) > 4 and reached[-1] == packing[-1].total

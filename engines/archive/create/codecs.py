@@ -171,8 +171,8 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
     return [bz2.compress(data, levels.BZIP2[level])]
 
 
-def xz_stream(pieces: list[Buffer], level: int, step: Callable[[], None]) -> list[Buffer]:
-    """A complete .xz stream of the pieces, each let go once it is packed; `step` is called every 256 KiB, may raise."""
+def xz_stream(pieces: list[Buffer], level: int, step: Callable[[int], None]) -> list[Buffer]:
+    """A complete .xz stream of the pieces, each let go once packed; `step` hears of every 256 KiB, may raise."""
     packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(levels.LZMA[level]))
     out: list[Buffer] = []
     pieces.reverse()
@@ -186,7 +186,7 @@ def lzma_filters(chosen: levels.LzmaLevel) -> list[dict[str, Any]]:
     return [{"id": lzma.FILTER_LZMA2, "preset": chosen.preset, "dict_size": chosen.dictionary}]
 
 
-def lzma2_piece(data: Buffer, chosen: levels.LzmaLevel, step: Callable[[], None]) -> list[Buffer]:
+def lzma2_piece(data: Buffer, chosen: levels.LzmaLevel, step: Callable[[int], None]) -> list[Buffer]:
     """LZMA2 chunks that start from nothing and do not end the stream: pieces may follow one another."""
     packer = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=lzma_filters(chosen))
     parts = [part for part in (*feed(packer, data, step), packer.flush()) if part]
@@ -204,13 +204,14 @@ def lzma2_stored(data: Buffer) -> list[Buffer]:
     return out
 
 
-def feed(packer: lzma.LZMACompressor, data: Buffer, step: Callable[[], None]) -> list[Buffer]:
+def feed(packer: lzma.LZMACompressor, data: Buffer, step: Callable[[int], None]) -> list[Buffer]:
     """Pack data in slices, so that a slow packer can be stopped."""
     view = memoryview(data)
     out: list[Buffer] = []
     for start in range(0, len(view), 1 << 18):
-        step()
-        out.append(packer.compress(view[start : start + (1 << 18)]))
+        part = view[start : start + (1 << 18)]
+        step(len(part))
+        out.append(packer.compress(part))
     return out
 
 

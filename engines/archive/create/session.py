@@ -113,16 +113,28 @@ class Session:
         for member in resumed:
             self._count(member)
             self.done += member.size if member.kind == "f" else 0
+        self._fed = self.done
+        self._feeding = threading.Lock()
+        self._item = entries[0].name if entries else b""
         self.pipeline = Pipeline(options.threads, budget=options.threads * (10 << 20), check=self.check)
+        self._report()
 
     def check(self) -> None:
         """Let the job stop here (main thread)."""
         self.job.check()
 
-    def step(self) -> None:
-        """Let slow work in a thread end once the job has stopped."""
+    def step(self, amount: int = 0) -> None:
+        """Let slow work in a thread end once the job has stopped.
+
+        Args:
+            amount: Bytes a slow packer takes now: progress before the whole block is written.
+        """
         if self._halted.is_set():
             raise CancelledError
+        if amount:
+            with self._feeding:
+                self._fed += amount
+            self._report()
 
     def close(self, *, failed: bool) -> None:
         """Stop all threads; after a failure without waiting for what they are doing."""
@@ -162,9 +174,14 @@ class Session:
                 self.tally.original += member.size
 
     def advance(self, size: int, item: bytes) -> None:
-        """Report progress."""
+        """Report what is written."""
         self.done += size
-        self.job.progress(self.done, self.total, item=display(item), stage="packing")
+        self._item = item
+        self._report()
+
+    def _report(self) -> None:
+        reached = max(self.done, min(self._fed, self.total))
+        self.job.progress(reached, self.total, item=display(self._item), stage="packing")
 
     def commit(self, state: Callable[[], Json] = dict) -> None:
         """Offer a checkpoint: what was written so far is `packed` members, or described by `state`."""

@@ -188,7 +188,7 @@ def trailer(
     """What follows the packed streams, and the signature header that leads to it."""
     base = sum(solid.written for solid in solids)
     database = _database(solids, empty, dictionary, key)
-    packed = b"".join(lzma2_piece(database, _HEADER_LEVEL, lambda: None)) + b"\x00"
+    packed = b"".join(lzma2_piece(database, _HEADER_LEVEL, lambda _: None)) + b"\x00"
     one = Solid(unpacked=len(database), packed=len(packed), written=len(packed))
     cipher_key = key if hide_names else None
     if cipher_key is not None:

@@ -469,7 +469,7 @@ def _joined(raw: list[Buffer]) -> bytes:
 
 
 def _codec(
-    form: ArchiveFormat, level: int, step: Callable[[], None]
+    form: ArchiveFormat, level: int, step: Callable[[int], None]
 ) -> tuple[int, Callable[[list[Buffer]], Sequence[Buffer]] | None]:
     """Bytes of tar stream in a chunk, and what packs one, emptying the list (None: as it is)."""
     match form:
