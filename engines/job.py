@@ -96,7 +96,10 @@ class Job(Protocol):
         """Whether partial outputs should stay for a later attempt (stopped to be resumed, or still running)."""
 
     def claim(self, path: Path) -> Path:
-        """Record a temporary path durably before it is made, and return it."""
+        """Record a temporary path durably before it is made, and return it.
+
+        A checkpoint given before is durable too when this returns.
+        """
 
     def release(self, path: Path) -> None:
         """Forget a claimed path that was published or removed."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engines.errors import TaskdeckError
 from engines.model import Json, Progress, TaskState
 from engines.names import display
+from engines.tasks import rows
 from engines.tasks.record import Record
 from engines.tasks.store import Statement
 
@@ -54,12 +55,12 @@ class TaskSink:
         self._engine.log(self._record, line)
 
     async def claim(self, path: Path) -> None:
-        """See `Sink`."""
+        """See `Sink`; a checkpoint given before is on the disk when this returns."""
         statement: Statement = (
             "INSERT OR IGNORE INTO claim (path, task, at) VALUES (?, ?, ?)",
             (os.fsencode(path), self._record.id, self._engine.journal.clock()),
         )
-        await self._patiently(statement)
+        await self._patiently(statement, *([rows.checkpoint(self._record)] if self._record.checkpoint else []))
 
     async def release(self, path: Path) -> None:
         """See `Sink`."""
@@ -67,10 +68,10 @@ class TaskSink:
             ("DELETE FROM claim WHERE path=? AND task=?", (os.fsencode(path), self._record.id)),
         )
 
-    async def _patiently(self, statement: Statement) -> None:
+    async def _patiently(self, *statements: Statement) -> None:
         while True:
             try:
-                await self._engine.store.write([statement])
+                await self._engine.store.write(list(statements))
                 return
             except TaskdeckError:
                 if self._engine.journal.closing:

@@ -67,7 +67,8 @@ class RecordingJob:
         return self.stop is not Stop.CANCEL and self.stop is not None
 
     def claim(self, path: Path) -> Path:
-        assert not path.exists() or self.checkpoint is not None, "claim before the file exists"
+        known = path in self.claimed or self.checkpoint is not None
+        assert known or not path.exists(), "claim before the file exists"
         self.claimed.add(path)
         return path
 

@@ -310,6 +310,7 @@ class Packing:
             write_manifest(manifest, self._sums(members))
         inode = os.stat(staged[-1]).st_ino
         self._job.save({**self._key, "phase": "publish", "ino": inode, "result": msgspec.to_builtins(result)})
+        self._job.claim(staged[0])  # again: the checkpoint is durable with it, and nothing is published twice
         placed: list[Path] | None
         if self._options.volume is None:
             one = files.publish(self._job, staged[0], target, op.on_conflict)

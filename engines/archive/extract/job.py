@@ -137,6 +137,8 @@ def run(op: Unzip, job: Job) -> Unpacked:
     found = detect(Path(op.path))
     place = Place.of(op, found)
     identity = [[os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in found.volumes]
+    if (finished := _published_before(job, place, identity)) is not None:
+        return finished
     staging, state = _resume(job, place, identity)
     if staging is None:
         staging = _stage(job, place)
@@ -164,7 +166,9 @@ def _unpack(op: Unzip, job: Job, found: Found, place: Place, staging: Path, base
     else:
         report = _fill(op, job, found, staging, base, int(state.get("members", 0)), strict)
         kept = [[to_uri(f"/{'/'.join(parts)}"), mode] for parts, mode in strict.items()]
-        job.save({**base, "stage": "publish", "result": msgspec.to_builtins(report), "strict": kept})
+        source = _source(op, staging)
+        mark = {"ino": [*_inode(source)], "names": [to_uri(f"/{name}") for name in os.listdir(source)[:1000]]}
+        job.save({**base, **mark, "stage": "publish", "result": msgspec.to_builtins(report), "strict": kept})
     job.check()
     job.progress(report.size, report.size, stage="publishing")
     with StrictFolders(staging, strict) as folders:
@@ -272,26 +276,21 @@ def _publish(op: Unzip, job: Job, place: Place, staging: Path, *, broken: bool) 
     if broken:  # marked, in a folder of its own, whatever is there already
         base = place.target if not (place.explicit and place.target.is_dir()) else place.target / _only_name(op)
         return become(staging, base.with_name(f"{base.name} (incomplete)"), Conflict.RENAME, job.check)
-    if op.on_conflict is not Conflict.OVERWRITE:
-        return _publish_whole(op, job, place, staging, None)
     old = staging.with_name(f"{staging.name}.old")
     if os.path.lexists(old):  # an attempt that was killed: what it replaced stays replaced
         files.remove(old)
-    job.claim(old)
+    job.claim(old)  # and with it the checkpoint is durable: nothing is published twice
     try:
-        return _publish_whole(op, job, place, staging, old)
+        return _publish_whole(op, job, place, staging, old if op.on_conflict is Conflict.OVERWRITE else None)
     finally:
         if not os.path.lexists(old):
             job.release(old)
 
 
 def _publish_whole(op: Unzip, job: Job, place: Place, staging: Path, old: Path | None) -> Published:
-    source = staging
-    names = os.listdir(staging)
-    single = len(names) == 1
-    if op.strip_root and single and (staging / names[0]).is_dir() and not (staging / names[0]).is_symlink():
-        source = staging / names[0]
-        single = False
+    source = _source(op, staging)
+    names = os.listdir(source)
+    single = len(names) == 1 and source == staging
     if place.explicit or not single:
         if place.explicit and place.target == place.folder:
             return merge_into(source, place.target, op.on_conflict, job.check, old)
@@ -299,6 +298,14 @@ def _publish_whole(op: Unzip, job: Job, place: Place, staging: Path, old: Path |
     published = merge_into(source, place.folder, op.on_conflict, job.check, old)
     published.destination = place.folder / published.roots.get(names[0], names[0]) if single else place.folder
     return published
+
+
+def _source(op: Unzip, staging: Path) -> Path:
+    """What is published: the staging folder, or with --strip-root the single folder in it."""
+    names = os.listdir(staging) if op.strip_root else []
+    if len(names) == 1 and (staging / names[0]).is_dir() and not (staging / names[0]).is_symlink():
+        return staging / names[0]
+    return staging
 
 
 def _only_name(op: Unzip) -> str:
@@ -322,6 +329,34 @@ def _stage(job: Job, place: Path | Place) -> Path:
             raise unreadable(folder, error) from None
         return path
     raise TaskdeckError("path.exists", f"cannot unpack in '{display(folder)}'", "too many left-overs lie there")
+
+
+def _published_before(job: Job, place: Place, identity: list[list[int]]) -> Unpacked | None:
+    """The result of an attempt that was killed after it had published everything, before it could say so."""
+    state = job.checkpoint or {}
+    staging = Path(from_uri(str(state.get("staging", ""))))
+    if state.get("stage") != "publish" or state.get("identity") != identity or os.path.lexists(staging):
+        return None
+    destination = place.target if place.explicit else place.folder
+    names = [from_uri(uri)[1:] for uri in state.get("names", ())]
+    with os.scandir(place.target.parent if place.target.parent.is_dir() else place.folder) as entries:
+        became = next((entry.path for entry in entries if [*_inode(entry.path)] == state.get("ino")), None)
+    if became is not None:
+        destination = Path(became)
+    elif not all(os.path.lexists(destination / name) for name in names):
+        return None  # somebody removed the staging folder
+    elif not place.explicit and len(names) == 1:
+        destination = destination / names[0]
+    job.log("everything was in place already when the last attempt ended")
+    report = msgspec.convert(state["result"], Unpacked)
+    report.destination, report.location = display(destination), to_uri(str(destination))
+    job.release(staging)
+    return report
+
+
+def _inode(path: str | Path) -> tuple[int, int]:
+    info = os.lstat(path)
+    return info.st_dev, info.st_ino
 
 
 def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | None, Json]:
