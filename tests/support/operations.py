@@ -146,7 +146,7 @@ def run_act(op: Act, job: Job) -> ActResult:
                 job.progress(number, int(op.number), item=f"{number}")
                 job.save({"n": number})
         case "garbage":
-            for fd in range(3, 64):
+            for fd in (int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2):
                 if not os.path.exists(f"/proc/self/fd/{fd}"):
                     continue
                 if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
