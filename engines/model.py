@@ -218,6 +218,25 @@ class Stats(msgspec.Struct, frozen=True):
     host: HostMetrics = HostMetrics()
 
 
+class Totals(msgspec.Struct, frozen=True):
+    """What ended tasks that match a filter come to."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    bytes: int = 0
+    """Bytes that completed tasks worked through."""
+    saved: int = 0
+    """Bytes by which archives and conversions are smaller than what they were made of; larger ones count against."""
+    seconds: float = 0.0
+    """Time that completed tasks took, waiting and pauses included."""
+
+    @property
+    def tasks(self) -> int:
+        """How many there are."""
+        return self.completed + self.failed + self.cancelled
+
+
 GUIDE_WORDS: Final[dict[Kind, str]] = {
     Kind.INFO: "analyzing",
     Kind.COMPRESS: "compressing",

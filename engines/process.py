@@ -14,7 +14,18 @@ from typing import IO, Final
 from engines.errors import TaskdeckError
 from engines.names import display
 
-_KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "TASKDECK_RUN")
+_KEPT: Final = (
+    "PATH",
+    "HOME",
+    "XDG_CACHE_HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "TASKDECK_RUN",
+)
 
 
 def environment(**extra: str) -> dict[str, str]:

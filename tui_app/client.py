@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from engines.errors import TaskdeckError
-from engines.model import Action, Actor, Json, Outcome, Stats, SubmitOptions, TaskDetail, TaskEvent, TaskView
+from engines.model import Action, Actor, Json, Outcome, Stats, SubmitOptions, TaskDetail, TaskEvent, TaskView, Totals
 from engines.names import display
 from engines.paths import to_uri
 from engines.query import Page, Query
@@ -157,6 +157,15 @@ class TaskClient:
     async def stats(self) -> Stats:
         """See `Tasks.stats`."""
         return await self._call("GET", "/api/v1/stats", Stats)
+
+    async def totals(self, filter: str = "") -> Totals:  # noqa: A002
+        """See `Tasks.totals`."""
+        return await self._call("GET", "/api/v1/totals", Totals, query={"filter": filter})
+
+    async def look(self, question: Json, *, base: str | None = None) -> Json:
+        """See `Tasks.look`."""
+        body = wire.LookRequest(question, None if base is None else to_uri(base))
+        return (await self._call("POST", "/api/v1/look", wire.LookAnswer, body=body)).answer
 
     async def wait(self, task_id: str) -> TaskView:
         """See `Tasks.wait`."""

@@ -87,6 +87,21 @@ class CreateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Directory that relative paths start from; without it they are refused over TCP."""
 
 
+class LookRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A quick question about files, answered without making a task: `estimate`, `members`, `picture`."""
+
+    look: Json
+    """`op` names it; `estimate` takes the parameters of the operation of that name."""
+    base: Annotated[str, Meta(max_length=4096, pattern="^(/|file:///)")] | None = None
+    """Directory that relative paths start from."""
+
+
+class LookAnswer(msgspec.Struct, frozen=True):
+    """The answer, by the kind of look."""
+
+    answer: Json
+
+
 Ids = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
 
 

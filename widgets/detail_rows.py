@@ -10,11 +10,13 @@ from engines.names import display
 from engines.operations import OPERATIONS, fields
 from engines.text import amount, clock, percent, rate, size
 from widgets.glyphs import Glyphs, bar, sparkline
+from widgets.result_rows import reply_rows, tree_rows
 from widgets.spans import Row, Span, cut, fill, wrap
 from widgets.task_card import STATE_STYLES
 
 _LABEL = 11
 _LOG_ROWS = 200
+_RESULTS = {"mediainfo": "Media report", "mstats": "Media report", "zipinfo": "Archive"}
 
 
 def detail_rows(detail: TaskDetail, width: int, glyphs: Glyphs, *, picture: Sequence[Row] = ()) -> list[Row]:
@@ -29,7 +31,9 @@ def detail_rows(detail: TaskDetail, width: int, glyphs: Glyphs, *, picture: Sequ
     if view.error is not None and view.state is not TaskState.COMPLETED:
         rows += [*_section("Error", width, glyphs), *_error(view, width)]
     if detail.reply:
-        rows += [*_section("Result", width, glyphs), *_text(detail.reply, width)]
+        rows += [*_section(_RESULTS.get(view.op, "Result"), width, glyphs), *reply_rows(detail.reply, width)]
+    if view.op == "zipinfo" and detail.result:
+        rows += [*_section("Members", width, glyphs), *tree_rows(detail.result, width, glyphs)]
     if detail.params:
         rows += [*_section("Parameters", width, glyphs), *_params(view.op, detail.params, width)]
     if detail.command:

@@ -1,10 +1,10 @@
-"""The `zipinfo` and `ziptest` tasks, and pages of members for tree browsers."""
+"""The `zipinfo` and `ziptest` tasks."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from engines.names import display
 from engines.operations import Unzip, ZipInfo, ZipTest
 
 MEMBERS_SHOWN: Final = 2000
-"""Members in a result at most; `page` gives the others."""
+"""Members in a result at most; `engines.archive.pages` gives the others."""
 
 
 class MemberRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,7 +98,7 @@ def row(member: Member) -> MemberRow:
 
 
 @contextmanager
-def _context(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool = False) -> Iterator[Run]:
+def reading(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool = False) -> Iterator[Run]:
     """A run that never writes: its tree is the archive's folder, which no reader touches here."""
     folder = os.open(found.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -123,7 +123,7 @@ def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
             `password.needed`, `password.wrong` (archives with hidden names), `tool.missing`.
     """
     found = detect(Path(op.path))
-    with _context(op, job, found) as run:
+    with reading(op, job, found) as run:
         listing = list_members(run)
         packed = sum(os.stat(path).st_size for path in found.volumes)
         size = listing.size
@@ -180,33 +180,6 @@ def list_members(run: Run) -> Listing:
             return sevenzip.listing(run)
 
 
-def page(members: Iterable[Member], folder: str, *, offset: int = 0, limit: int = 500) -> tuple[list[MemberRow], int]:
-    """A window on one folder of an archive, folders first, for tree browsers.
-
-    Args:
-        folder: Path inside the archive without slashes at its ends; "" for the top.
-
-    Returns:
-        The rows at `offset` with names relative to the folder (sizes of folders are sums), and how many there are.
-    """
-    prefix = f"{folder}/" if folder else ""
-    folders: dict[str, int] = {}
-    rows: list[MemberRow] = []
-    for member in members:
-        name = "/".join(part for part in member.name.split("/") if part not in ("", "."))
-        if not name.startswith(prefix) or name == folder:
-            continue
-        head, slash, _ = name[len(prefix) :].partition("/")
-        if slash or member.kind is MemberKind.FOLDER:
-            folders[head] = folders.get(head, 0) + member.size
-        else:
-            rows.append(msgspec.structs.replace(row(member), name=display(head, limit=1000)))
-    rows.sort(key=lambda item: item.name)
-    branches = [MemberRow(display(name, limit=1000), MemberKind.FOLDER, size) for name, size in sorted(folders.items())]
-    everything = branches + rows
-    return everything[offset : offset + limit], len(everything)
-
-
 def run_test(op: ZipTest, job: Job) -> Tested:
     """Verify every checksum without writing.
 
@@ -215,7 +188,7 @@ def run_test(op: ZipTest, job: Job) -> Tested:
     """
     started = time.monotonic()
     found = detect(Path(op.path))
-    with _context(op, job, found, keep_broken=True) as run:
+    with reading(op, job, found, keep_broken=True) as run:
         _verify(run)
         if run.broken_count:
             raise _failed(found, run.broken, run.broken_count)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from engines.model import Action, Actor, Json, Outcome, Stats, SubmitOptions, TaskDetail, TaskEvent, TaskView
+from engines.model import Action, Actor, Json, Outcome, Stats, SubmitOptions, TaskDetail, TaskEvent, TaskView, Totals
 from engines.query import Page, Query
 
 
@@ -126,6 +126,12 @@ class Tasks(Protocol):
 
     async def stats(self) -> Stats:
         """The stat panels."""
+
+    async def totals(self, filter: str = "") -> Totals:  # noqa: A002
+        """What the ended tasks that match a filter come to."""
+
+    async def look(self, question: Json, *, base: str | None = None) -> Json:
+        """Answer a quick question about files (`engines.looks`) without making a task."""
 
     async def wait(self, task_id: str) -> TaskView:
         """The task once it has ended."""

@@ -26,12 +26,13 @@ from engines.model import (
     TaskEvent,
     TaskState,
     TaskView,
+    Totals,
     WaitReason,
 )
 from engines.names import display
 from engines.query import Page, Query, parse_filter
 from engines.settings import Settings
-from engines.tasks import disk, history, ids, processes, recovery
+from engines.tasks import disk, history, ids, processes, recovery, totals
 from engines.tasks.api import Watch
 from engines.tasks.board import Board
 from engines.tasks.control import Control
@@ -40,6 +41,7 @@ from engines.tasks.gauges import Gauges
 from engines.tasks.hosted import HostedFunction
 from engines.tasks.journal import ENGINE, Journal
 from engines.tasks.lock import InstanceLock
+from engines.tasks.looking import Looker
 from engines.tasks.reading import Reader
 from engines.tasks.record import Record
 from engines.tasks.store import Store
@@ -90,6 +92,7 @@ class TaskService:
         self.notices: list[str] = [self.store.notice] if self.store.notice else []
         """Sentences a user should see once: a restored database."""
         self.reader = Reader(self.store, self.board)
+        self.looker = Looker(self.engine.nursery, lambda: (self.settings, self.engine.policy))
         self.gauges = Gauges(self.board, self.engine.policy.roots, clock)
         self._watchers = 0
         self._position = 0
@@ -128,6 +131,7 @@ class TaskService:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beats
+        self.looker.close()
         await self.engine.shut_down()
         self.journal.closing = True
         await self.journal.flush()
@@ -292,6 +296,15 @@ class TaskService:
         """See `Tasks.events`."""
         full = await self.reader.resolve(task_id) if task_id is not None else None
         return await self.store.read(lambda c: history.events(c, after, full, max(1, min(limit, 10_000))))
+
+    async def totals(self, filter: str = "") -> Totals:  # noqa: A002
+        """See `Tasks.totals`."""
+        wanted = parse_filter(filter, now=self._clock())
+        return await self.store.read(lambda c: totals.of_ended(c, wanted))
+
+    async def look(self, question: Json, *, base: str | None = None) -> Json:
+        """See `Tasks.look`."""
+        return await self.looker.look(question, base)
 
     async def stats(self) -> Stats:
         """See `Tasks.stats`."""

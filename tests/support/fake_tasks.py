@@ -29,6 +29,7 @@ from engines.model import (
     TaskEvent,
     TaskState,
     TaskView,
+    Totals,
     WaitReason,
 )
 from engines.names import display
@@ -252,6 +253,8 @@ class FakeTasks:
         self.params: dict[str, Json] = {}
         self.results: dict[str, Json] = {}
         """Results by operation: `wait` completes a task that has one."""
+        self.looks: dict[str, Json | Callable[[Json], Json]] = {}
+        """Answers to looks by their name, or functions that give them; a function may raise."""
         self.paused_all = False
         self.host = HostMetrics(
             at=START, cpu=37.0, load=(0.52, 0.61, 0.4), cores=2, memory=62.0, memory_used=5_000_000_000,
@@ -441,6 +444,30 @@ class FakeTasks:
 
     async def stats(self) -> Stats:
         return self.now_stats()
+
+    async def totals(self, filter: str = "") -> Totals:  # noqa: A002
+        wanted = parse_filter(filter, now=self.clock())
+        found = [view for view in self.views.values() if view.terminal and wanted.matches(view)]
+        done = [view for view in found if view.state is TaskState.COMPLETED]
+        amount = sum(view.total or view.done for view in done if view.unit == "bytes")
+        return Totals(
+            completed=len(done),
+            failed=sum(view.state is TaskState.FAILED for view in found),
+            cancelled=sum(view.state is TaskState.CANCELLED for view in found),
+            bytes=amount,
+            saved=amount * 3 // 10,
+            seconds=sum((view.finished or 0.0) - (view.started or 0.0) for view in done),
+        )
+
+    async def look(self, question: Json, *, base: str | None = None) -> Json:
+        self._ask("look", question, base)
+        try:
+            answer = self.looks[str(question["op"])]
+        except KeyError:
+            raise TaskdeckError("unsupported", f"cannot look for {question['op']}") from None
+        if callable(answer):
+            return answer(question)
+        return answer
 
     async def wait(self, task_id: str) -> TaskView:
         view = await self.view(task_id)

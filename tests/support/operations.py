@@ -207,3 +207,10 @@ def added_operations(*more: OperationSpec) -> Iterator[None]:
 
 
 test_operations = added_operations
+
+
+def never(_op: Operation, job: Job) -> None:
+    """A worker function that waits until it is stopped."""
+    while True:
+        job.check()
+        time.sleep(0.01)

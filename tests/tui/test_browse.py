@@ -10,15 +10,19 @@ import msgspec
 from textual.widgets import Input
 
 from engines.archive.extract.run import Selector
+from engines.archive.member import Member, MemberKind
+from engines.archive.pages import Page, page
+from engines.errors import TaskdeckError
 from engines.media.facts import Kind, MediaFacts, VideoFacts
 from engines.media.info import FileInfo, MediaInfoResult
 from engines.media.quality import rate
-from engines.model import TaskState
+from engines.model import Json, TaskState
 from tests.support.fake_tasks import make_view
 from tests.tui.conftest import Deck, deck
 from tui_app.screens.archive import ArchiveBrowser, glob_of
 from tui_app.screens.media import MediaTable
 from tui_app.screens.new_task import NewTask
+from tui_app.screens.password import PasswordDialog
 from tui_app.screens.pick import FilePicker
 
 MEMBERS: list[dict[str, Any]] = [
@@ -29,14 +33,20 @@ MEMBERS: list[dict[str, Any]] = [
     {"name": "site/img/odd\ufffdname", "size": 5},
     {"name": "readme.txt", "size": 7},
 ]
-INFO: dict[str, Any] = {
-    "archive": "a.zip",
-    "format": "ZIP",
-    "files": 5,
-    "size": 3022,
-    "members": MEMBERS,
-    "total_members": 6,
-}
+
+
+def members(question: Json) -> Json:
+    """What the engine answers: pages of the archive of `MEMBERS`."""
+    if question["path"].endswith("locked.7z") and question.get("password") != "open sesame":
+        code = "password.wrong" if "password" in question else "password.needed"
+        raise TaskdeckError(code, "cannot list the archive")
+    listed = [Member(str(m["name"]), MemberKind(m.get("kind", "file")), int(m.get("size", 0))) for m in MEMBERS]
+    if question["path"].endswith("large.zip"):
+        listed = [Member(f"dir/{number:04d}", size=1) for number in range(1203)] + [Member("x", size=1)]
+    rows, total = page(listed, question.get("folder", ""), offset=question["offset"])
+    found = Page(format="ZIP", files=5, size=3022, encrypted=False, folder="", total=total, rows=rows)
+    answer: Json = msgspec.to_builtins(found)
+    return answer
 
 
 def archive(d: Deck) -> ArchiveBrowser:
@@ -44,18 +54,18 @@ def archive(d: Deck) -> ArchiveBrowser:
     return d.top
 
 
-async def open_archive(d: Deck, root: Path) -> None:
-    (root / "a.zip").write_bytes(b"")
-    d.tasks.results["zipinfo"] = INFO
-    await d.press("colon", *"browse a.zip", "enter")
-    await d.until(lambda: isinstance(d.top, ArchiveBrowser) and d.top.rows.count > 0)
+async def open_archive(d: Deck, root: Path, name: str = "a.zip") -> None:
+    (root / name).write_bytes(b"")
+    d.tasks.looks["members"] = members
+    await d.press("colon", *f"browse {name}", "enter")
+    await d.until(lambda: not isinstance(d.top, ArchiveBrowser) or d.top.rows.count > 0)
+    await d.settle()
 
 
 async def test_the_tree_opens_and_shuts_and_folders_tell_sums(tmp_path: Path) -> None:
     async with deck(root=tmp_path) as d:
         await open_archive(d, tmp_path)
-        await d.settle()
-        assert "+ site/" in d.text() and "4 files" in d.text() and "readme.txt" in d.text()
+        assert "+ site/" in d.text() and "5 files, 3.02 KB unpacked" in d.text() and "readme.txt" in d.text()
         assert "index.html" not in d.text()
         await d.press("enter", "j", "l")
         assert "- img/" in d.text() and "a.png" in d.text() and "index.html" in d.text()
@@ -96,9 +106,37 @@ async def test_a_made_archive_is_browsed_from_its_task_and_an_error_is_told(tmp_
     task = make_view("z1", state=TaskState.COMPLETED, output=str(made))
     async with deck([task], root=tmp_path) as d:
         await d.press("o")
-        await d.until(lambda: any("cannot show" in text for text in d.toasts()))
-        assert d.asked("submit")[-1][1] == {"op": "zipinfo", "path": str(made)}
+        await d.until(lambda: any("cannot look" in text for text in d.toasts()))
+        assert d.asked("look")[-1][1] == {"op": "members", "path": str(made), "folder": "", "offset": 0}
         assert d.top is d.screen
+
+
+async def test_large_folders_come_page_by_page_as_they_are_seen(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        await open_archive(d, tmp_path, "large.zip")
+        await d.press("l")
+        await d.until(lambda: archive(d).rows.count == 503)
+        assert len(d.asked("look")) == 2, "the top, and the first page of the folder"
+        await d.press("G")
+        await d.until(lambda: archive(d).rows.count == 1003)
+        await d.press("g", "G")
+        await d.until(lambda: archive(d).rows.count == 1205)
+        await d.press("G", "k", "space", "x")
+        assert isinstance(d.top, NewTask) and d.top.data()["files"] == ["/dir/1202"]
+
+
+async def test_archive_with_hidden_names_asks_for_its_password(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        (tmp_path / "locked.7z").write_bytes(b"")
+        d.tasks.looks["members"] = members
+        await d.press("colon", *"browse locked.7z", "enter")
+        await d.until(lambda: isinstance(d.top, PasswordDialog))
+        await d.press(*"wrong", "enter")
+        await d.until(lambda: isinstance(d.top, PasswordDialog) and bool(d.toasts()))
+        await d.press(*"open sesame", "enter")
+        await d.until(lambda: isinstance(d.top, ArchiveBrowser) and d.top.rows.count == 2)
+        await d.press("x")
+        assert isinstance(d.top, NewTask) and d.top.data()["password"] == "open sesame"
 
 
 async def test_without_a_subject_it_asks_for_a_path(tmp_path: Path) -> None:

@@ -138,3 +138,34 @@ async def test_pasted_words_that_are_no_paths_do_nothing() -> None:
         d.screen.list.post_message(events.Paste("rm -rf\nx"))
         await d.settle()
         assert not d.screen.prompt.display and d.asked("control") == []
+
+
+ESTIMATE = {"files": 247, "original": 4_520_000_000, "packed": 3_140_000_000, "seconds": 45.0, "free": 42_000_000_000}
+
+
+async def test_the_form_foretells_size_time_and_space(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    async with deck(root=tmp_path, size=(110, 40)) as d:
+        d.tasks.looks["estimate"] = {**ESTIMATE, "fits": True}
+        await open_form(d, "zip")
+        await d.press(*"films")
+        await d.until(lambda: "packed about 3.14 GB in 45 seconds; 42.00 GB free" in d.text())
+        assert "247 files, 4.52 GB" in d.text()
+        assert d.asked("look")[-1][1:] == ({"op": "estimate", "path": "films"}, str(tmp_path))
+        d.tasks.looks["estimate"] = {**ESTIMATE, "fits": False}
+        form(d).query_one("#field-level", Input).value = "9"
+        await d.until(lambda: "it does not fit" in d.text())
+        await d.press("x")
+        await d.until(lambda: "There is no 'filmsx'" in d.text())
+
+
+async def test_typing_asks_for_one_estimate_when_it_pauses(tmp_path: Path) -> None:
+    for name in ("f", "fi", "fil"):
+        (tmp_path / name).mkdir()
+    async with deck(root=tmp_path) as d:
+        d.tasks.looks["estimate"] = {**ESTIMATE, "fits": True}
+        await open_form(d, "zip")
+        await d.press(*"fil")
+        await d.until(lambda: bool(d.asked("look")))
+        await d.settle()
+        assert [call[1] for call in d.asked("look")] == [{"op": "estimate", "path": "fil"}]

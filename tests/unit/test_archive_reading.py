@@ -16,9 +16,9 @@ from engines.archive.extract.replies import unzip_reply, zipinfo_reply, ziptest_
 from engines.archive.extract.run import Selector
 from engines.archive.extract.sevenzip import parse_listing
 from engines.archive.extract.tar_headers import MalformedError, number, pax_records
-from engines.archive.inspect import page
 from engines.archive.limits import overlapping
 from engines.archive.member import Member, MemberKind
+from engines.archive.pages import page
 from engines.archive.volumes import gather
 from engines.errors import TaskdeckError
 from engines.operations import Unzip, ZipInfo, ZipTest

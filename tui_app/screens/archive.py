@@ -1,10 +1,11 @@
-"""The archive browser: an archive's members as a tree; what is marked becomes `unzip --files`."""
+"""The archive browser: an archive's members as a tree, a page at a time; what is marked becomes `unzip --files`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,51 +18,49 @@ from engines.model import Json
 from engines.names import display
 from engines.text import plural, size
 from tui_app.screens.base import DeckDialog
+from tui_app.screens.password import PasswordDialog
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cut, fill
 
 
 @dataclass(slots=True)
 class Node:
-    """A member, or a folder that members lie in. Names are display-safe; sizes of folders are sums."""
+    """A member, a folder that members lie in, or (without a name) the rows of a folder that are not here yet.
+
+    Names are display-safe; sizes of folders are sums. `rows` is how many rows a folder has, None before it was read.
+    """
 
     name: str
     path: str = ""
-    depth: int = 0
+    depth: int = -1
     folder: bool = False
     size: int = 0
-    files: int = 0
     open: bool = False
-    children: dict[str, Node] = field(default_factory=dict)
+    rows: int | None = None
+    children: list[Node] = field(default_factory=list)
 
+    def take(self, page: Json) -> None:
+        """Add a page of this folder."""
+        self.rows = int(page["total"])
+        for row in page["rows"]:
+            name = str(row["name"])
+            path = f"{self.path}/{name}" if self.path else name
+            folder = row.get("kind") == "folder"
+            self.children.append(Node(name, path, self.depth + 1, folder, int(row.get("size", 0))))
 
-def tree_of(members: list[dict[str, Any]]) -> Node:
-    """The tree of `ArchiveInfo.members`; folders that have no member of their own are made."""
-    root = Node("", folder=True, depth=-1, open=True)
-    for member in members:
-        parts = [part for part in str(member["name"]).split("/") if part not in ("", ".")]
-        count = int(member.get("size", 0))
-        is_folder = member.get("kind", "file") == "folder"
-        node = root
-        for depth, part in enumerate(parts):
-            node.size += count
-            node.files += not is_folder
-            last = depth == len(parts) - 1
-            path = f"{node.path}/{part}" if node.path else part
-            node = node.children.setdefault(part, Node(part, path, depth, folder=not last or is_folder))
-        node.size += count
-        node.folder = is_folder or bool(node.children)
-    return root
+    @property
+    def missing(self) -> int:
+        """Rows that were not read yet."""
+        return 0 if self.rows is None else max(0, self.rows - len(self.children))
 
-
-def flat(node: Node) -> list[Node]:
-    """The nodes in sight, folders first."""
-    found: list[Node] = []
-    for child in sorted(node.children.values(), key=lambda item: (not item.folder, item.name)):
-        found.append(child)
-        if child.open:
-            found += flat(child)
-    return found
+    def in_sight(self) -> Iterator[Node]:
+        """What lies below as far as it is open, a nameless node where rows are missing."""
+        for child in self.children:
+            yield child
+            if child.open:
+                yield from child.in_sight()
+        if self.missing:
+            yield Node("", self.path, self.depth + 1)
 
 
 def glob_of(path: str) -> str:
@@ -81,20 +80,25 @@ class ArchiveBrowser(DeckDialog[Json]):
     """
 
     BINDINGS: ClassVar = [
-        Binding("space", "mark", "Mark", show=False, id="archive.mark"),
-        Binding("l,right", "open(True)", "Open", show=False, id="archive.open"),
-        Binding("h,left", "open(False)", "Shut", show=False, id="archive.shut"),
-        Binding("x,u", "unpack", "Unpack", show=False, id="archive.unpack"),
+        Binding("space", "mark", "Mark", show=False, id="archive.mark", tooltip="Mark the member or the whole folder."),
+        Binding("l,right", "open(True)", "Open", show=False, id="archive.open", tooltip="Open the folder."),
+        Binding(
+            "h,left", "open(False)", "Shut", show=False, id="archive.shut", tooltip="Shut it, or go to its folder."
+        ),
+        Binding("x,u", "unpack", "Unpack", show=False, id="archive.unpack", tooltip="Unpack the marked, or all."),
         Binding("q", "leave", "Close", show=False, id="archive.close"),
     ]
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
-        self._root = Node("", folder=True)
+        self._root = Node("", folder=True, open=True)
+        self._folders = {"": self._root}
         self._shown: list[Node] = []
         self._taken: dict[str, None] = {}
-        self._facts = "Reading ..."
+        self._asked: set[tuple[str, int]] = set()
+        self._facts = ""
+        self._password: str | None = None
         self.rows = RowList(id="archive-rows")
 
     def compose(self) -> ComposeResult:
@@ -107,38 +111,74 @@ class ArchiveBrowser(DeckDialog[Json]):
                          classes="dialog-hint")  # fmt: skip
 
     def on_mount(self) -> None:
-        """Ask the engine for the members."""
+        """Ask the engine for the first members."""
         self.rows.glyphs = self.deck.glyphs
         self.rows.empty = "Reading ..."
         self.set_focus(self.rows)
-        self.run_worker(self._read(), group="archive")
+        self._read(self._root)
 
-    async def _read(self) -> None:
+    # -- reading -----------------------------------------------------------------------
+    def _read(self, folder: Node) -> None:
+        """Ask for the next page of a folder, once."""
+        page = (folder.path, len(folder.children))
+        if page not in self._asked:
+            self._asked.add(page)
+            self.run_worker(self._page(folder), group="archive")
+
+    async def _page(self, folder: Node) -> None:
+        question: Json = {
+            "op": "members",
+            "path": self._path,
+            "folder": folder.path,
+            "offset": len(folder.children),
+            **({"password": self._password} if self._password else {}),
+        }
         try:
-            found = await self.deck.performer.result({"op": "zipinfo", "path": self._path}, self.deck.places.base())
+            page = await self.deck.tasks.look(question, base=self.deck.places.base())
         except TaskdeckError as error:
-            self.deck.say(error.message, severity="error")
-            self.dismiss(None)
+            self._asked.discard((folder.path, len(folder.children)))
+            self._failed(error)
             return
-        self._root = tree_of(found.get("members", []))
-        if len(self._root.children) == 1:
-            next(iter(self._root.children.values())).open = True
-        shown, total = len(found.get("members", [])), int(found.get("total_members", 0))
+        folder.take(page)
+        self._folders.update((child.path, child) for child in folder.children if child.folder)
+        self._tell_of(page)
+        only = folder.children[0] if len(folder.children) == 1 else None
+        if only is not None and only.folder:  # what lies in a single folder is what one came to see
+            self._open(only)
+        self._fill(self.rows.cursor)
+
+    def _failed(self, error: TaskdeckError) -> None:
+        if error.code in ("password.needed", "password.wrong"):
+            if error.code == "password.wrong":
+                self.deck.say(error.message, severity="warning")
+            self.app.push_screen(PasswordDialog(display(os.path.basename(self._path))), self._unlocked)
+            return
+        self.deck.say(error.coded, severity="error")
+        if self._root.rows is None:
+            self.dismiss(None)
+
+    def _unlocked(self, password: str | None) -> None:
+        if password is None:
+            self.dismiss(None)
+        else:
+            self._password = password
+            self._read(self._root)
+
+    def _tell_of(self, page: Json) -> None:
         parts = (
-            str(found.get("format", "")),
-            plural(int(found.get("files", 0)), "file"),
-            f"{size(int(found.get('size', 0)))} unpacked",
-            "encrypted" if found.get("encrypted") else "",
-            f"the first {shown:,} of {total:,} members" if found.get("truncated") else "",
+            str(page.get("format", "")),
+            plural(int(page.get("files", 0)), "file"),
+            f"{size(int(page.get('size', 0)))} unpacked",
+            "encrypted" if page.get("encrypted") else "",
         )
         self._facts = ", ".join(filter(None, parts))
         self.rows.empty = "The archive is empty."
-        self._fill(0)
 
+    # -- drawing -----------------------------------------------------------------------
     def _fill(self, cursor: int) -> None:
-        self._shown = flat(self._root)
+        self._shown = list(self._root.in_sight())
         self.rows.fill(len(self._shown), self._draw, cursor=cursor)
-        self.rows.marks = {n for n, node in enumerate(self._shown) if node.path in self._taken}
+        self.rows.marks = {n for n, node in enumerate(self._shown) if node.name and node.path in self._taken}
         self._tell()
 
     def _tell(self) -> None:
@@ -147,28 +187,38 @@ class ArchiveBrowser(DeckDialog[Json]):
 
     def _draw(self, index: int, width: int) -> Row:
         node = self._shown[index]
-        glyphs = self.deck.glyphs
+        if not node.name:  # seen: then it is wanted
+            self._read(self._folders[node.path])
+            return [Span(f"{'  ' * node.depth}  {self._folders[node.path].missing:,} more ...", "faint")]
         sign = ("- " if node.open else "+ ") if node.folder else "  "
-        right = f"{plural(node.files, 'file'):>14}" if node.folder else ""
-        right += f"{size(node.size):>11}"
-        room = max(4, width - len(right) - 1 - 2 * node.depth - 2)
-        name = cut(node.name + ("/" if node.folder else ""), room, glyphs.ellipsis)
-        left = [Span("  " * node.depth + sign, "muted"), Span(name, "accent" if node.folder else "")]
-        return fill(left, [Span(right, "muted")], width)
+        lead = f"{'  ' * node.depth}{sign}"
+        right = f"{size(node.size):>11}"
+        name = cut(
+            node.name + ("/" if node.folder else ""), width - len(lead) - len(right) - 2, self.deck.glyphs.ellipsis
+        )
+        return fill([Span(lead, "faint"), Span(name, "accent" if node.folder else "")], [Span(right, "muted")], width)
 
+    # -- actions -----------------------------------------------------------------------
     @property
     def current(self) -> Node | None:
-        """The node under the cursor."""
-        return self._shown[self.rows.cursor] if self._shown else None
+        """What is under the cursor; None in an empty archive and on rows that are not here yet."""
+        node = self._shown[self.rows.cursor] if self._shown else None
+        return node if node is not None and node.name else None
 
     @on(RowList.Chosen)
     def _chosen(self) -> None:
         node = self.current
-        if node is not None and node.folder:
-            node.open = not node.open
-            self._fill(self.rows.cursor)
+        if node is None:
+            return
+        if node.folder:
+            self.action_open(not node.open)
         else:
             self.action_mark()
+
+    def _open(self, node: Node) -> None:
+        node.open = True
+        if node.rows is None:
+            self._read(node)
 
     def action_open(self, wanted: bool) -> None:
         """Open or shut the folder; shutting what is no open folder goes to the folder it lies in."""
@@ -176,7 +226,10 @@ class ArchiveBrowser(DeckDialog[Json]):
         if node is None:
             return
         if node.folder and node.open != wanted:
-            node.open = wanted
+            if wanted:
+                self._open(node)
+            else:
+                node.open = False
             self._fill(self.rows.cursor)
         elif not wanted and "/" in node.path:
             above = node.path.rpartition("/")[0]
@@ -199,4 +252,6 @@ class ArchiveBrowser(DeckDialog[Json]):
         data: Json = {"path": self._path}
         if self._taken:
             data["files"] = [glob_of(path) for path in self._taken]
+        if self._password:
+            data["password"] = self._password
         self.dismiss(data)

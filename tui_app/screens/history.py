@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from typing import ClassVar, Final
@@ -13,11 +14,11 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from engines.errors import TaskdeckError
-from engines.model import Action, TaskState, TaskView
+from engines.model import Action, TaskState, TaskView, Totals
 from engines.names import display
 from engines.paths import unreadable
 from engines.query import Query, Sort, parse_filter
-from engines.text import amount, clock, plural
+from engines.text import amount, clock, plural, size, uptime
 from tui_app.report import FORMATS, render, write_new
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
@@ -62,6 +63,7 @@ class HistoryScreen(DeckScreen):
     def __init__(self) -> None:
         super().__init__()
         self.header = Header(id="header")
+        self.summary = Lines(id="history-summary")
         self.columns = Lines(id="history-columns")
         self.rows = RowList(id="history-rows")
         self.prompt = Prompt(id="prompt")
@@ -70,12 +72,14 @@ class HistoryScreen(DeckScreen):
         self.sort = Sort.FINISHED
         self.reverse = False
         self.total = 0
+        self.totals: Totals | None = None
         self._chunks: dict[int, list[TaskView]] = {}
         self._asked: set[int] = set()
 
     def compose(self) -> ComposeResult:
-        """Header, table, prompt, keys."""
+        """Header, totals, table, prompt, keys."""
         yield self.header
+        yield self.summary
         yield self.columns
         yield self.rows
         yield self.prompt
@@ -101,6 +105,7 @@ class HistoryScreen(DeckScreen):
         self._chunks.clear()
         self._asked.clear()
         restart(self, "history", self._load, 0)
+        restart(self, "history-totals", self._add_up)
 
     def _query(self, offset: int, limit: int = _CHUNK) -> Query:
         return Query(f"-status:open {self.filter}".strip(), self.sort, self.reverse, offset, limit)
@@ -118,6 +123,12 @@ class HistoryScreen(DeckScreen):
         else:
             self.rows.refresh()
         self._tell()
+
+    async def _add_up(self) -> None:
+        """What everything the filter lets through comes to."""
+        with contextlib.suppress(TaskdeckError):  # the list itself tells what is wrong
+            self.totals = await self.deck.tasks.totals(self.filter)
+            self.summary.show([summary(self.totals)])
 
     def at(self, index: int) -> TaskView | None:
         """The task of a row; a chunk that is not here is asked for."""
@@ -139,9 +150,6 @@ class HistoryScreen(DeckScreen):
     def _tell(self) -> None:
         order = f"by {self.sort.value}{' reversed' if self.reverse else ''}"
         notes = [f"/{self.filter}"] if self.filter else []
-        counts = self.deck.mirror.stats.counts if self.deck.mirror.stats is not None else {}
-        notes += [f"{counts[state.value]:,} {state.value}" for state in
-                  (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED) if counts.get(state.value)]  # fmt: skip
         self.header.tell("History", notes=(*notes, order, plural(self.total, "task")))
         width = self.rows.scrollable_content_region.width
         if width:
@@ -275,6 +283,21 @@ class HistoryScreen(DeckScreen):
     def _left(self) -> None:
         self.prompt.shut()
         self.set_focus(self.rows)
+
+
+def summary(totals: Totals) -> Row:
+    """One line of what tasks come to."""
+    row = [Span("   ")]
+    for count, word, style in (
+        (totals.completed, "completed", "completed"),
+        (totals.failed, "failed", "failed"),
+        (totals.cancelled, "cancelled", "cancelled"),
+    ):
+        row += [Span(f"{count:,}", style if count else "muted"), Span(f" {word}   ", "label")]
+    row += [Span(size(totals.bytes)), Span(" done   ", "label")]
+    if totals.saved > 0:
+        row += [Span(size(totals.saved), "accent"), Span(" saved   ", "label")]
+    return [*row, Span(uptime(totals.seconds)), Span(" of work", "label")] if totals.seconds >= 1 else row
 
 
 def _cells(ended: str, op: str, name: str, total: str, took: str, state: str, width: int, style: str,

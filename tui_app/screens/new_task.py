@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,12 +17,16 @@ from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.names import display
 from engines.operations import OPERATIONS, Accepts, Field, OperationSpec, as_command, fields, parse, split_secrets
-from engines.text import size
+from engines.text import plural, size, uptime
+from tui_app.places import Entry
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.pick import FilePicker
 from widgets.row_list import RowList
 from widgets.spans import Row, Span
 from widgets.work import restart
+
+_TYPING: Final = 0.4
+"""Seconds without a change after which an estimate is worth its reading of the disk."""
 
 
 class ChooseOperation(DeckDialog[str]):
@@ -72,6 +77,8 @@ class NewTask(DeckDialog[Json]):
         self._spec = spec
         self._given = given or {}
         self._fields = fields(spec.struct)
+        self._foretold: Json = {}
+        """The question the shown estimate answers."""
 
     def compose(self) -> ComposeResult:
         """One line a field; advanced ones are folded away."""
@@ -84,6 +91,7 @@ class NewTask(DeckDialog[Json]):
                         yield Static(field.name.replace("_", " "), markup=False, classes="form-label")
                         yield self._control(field)
             yield Static("", id="form-help", markup=False)
+            yield Static("", id="form-estimate", markup=False)
             yield Static("", id="form-error", markup=False)
             yield Static("", id="form-command", markup=False)
             yield Static("ctrl+s starts  ctrl+o browses  ctrl+e more options  esc closes", markup=False,
@@ -165,32 +173,72 @@ class NewTask(DeckDialog[Json]):
         restart(self, "estimate", self._estimate)
 
     async def _estimate(self) -> None:
-        """Size of a source that is a file, beside what the disk has free."""
+        """What the source is and the disk has free; for what is packed, what the archive will come to."""
         source = next((field for field in self._fields if field.accepts is Accepts.SOURCE), None)
         path = self._value(source) if source is not None and not source.repeated else None
-        stats = self.deck.mirror.stats
-        if not isinstance(path, str) or stats is None:
-            return
-        folder, name = self._split(path)
         try:
-            entries = await self.deck.places.entries(folder)
-        except TaskdeckError:
+            entry = await self._entry(path) if isinstance(path, str) else None
+        except TaskdeckError as error:
+            self._tell_estimate(error.message, wrong=error.code == "path.missing")
             return
-        entry = next((item for item in entries if item.name == name), None)
-        free = f"{size(stats.host.disk_free)} free"
-        text = f"{size(entry.size)}, {free}" if entry is not None and not entry.folder else free
-        if entry is None and name:
-            text = f"There is no '{display(name)}' in {display(folder)}."
-        self._tell_help(text)
+        if entry is not None and self._spec.name == "zip" and not self.problem():
+            await self._estimate_archive()
+        else:
+            stats = self.deck.mirror.stats
+            parts = [size(entry.size)] if entry is not None and not entry.folder else []
+            parts += [f"{size(stats.host.disk_free)} free"] if stats is not None and self._spec.writes else []
+            self._tell_estimate(", ".join(parts))
 
-    def _split(self, path: str) -> tuple[str, str]:
-        return os.path.split(os.path.join(self.deck.places.base(), os.path.expanduser(path)))
+    async def _entry(self, path: str) -> Entry:
+        """What stands at a path.
 
-    def _tell_help(self, extra: str = "") -> None:
-        field = self._focused_field()
-        text = f"{field.help}  {extra}" if field is not None and extra else extra or (field.help if field else "")
-        for line in self.query("#form-help").results(Static):  # none once the form is closed
+        Raises:
+            TaskdeckError: `path.missing`, and what reading the folder raises.
+        """
+        full = self._full(path)
+        if full in await self.deck.places.roots():
+            return Entry(full, folder=True)
+        folder, name = os.path.split(full)
+        found = next((entry for entry in await self.deck.places.entries(folder) if entry.name == name), None)
+        if found is None:
+            raise TaskdeckError("path.missing", f"There is no '{display(name)}' in {display(folder)}")
+        return found
+
+    def _full(self, path: str) -> str:
+        return os.path.normpath(os.path.join(self.deck.places.base(), os.path.expanduser(path)))
+
+    async def _estimate_archive(self) -> None:
+        """Foretold by the engine from samples; asked once typing has paused."""
+        data = self.data()
+        known = {field.name for field in fields(OPERATIONS["estimate"].struct)}
+        question = {name: value for name, value in data.items() if name in known} | {"op": "estimate"}
+        if question == self._foretold:
+            return
+        self._tell_estimate("estimating ...")
+        await asyncio.sleep(_TYPING)
+        try:
+            found = await self.deck.tasks.look(question, base=self.deck.places.base())
+        except TaskdeckError as error:
+            self._tell_estimate("too much to foretell" if error.code == "task.timeout" else error.message)
+            return
+        self._foretold = question
+        fits = bool(found["fits"])
+        self._tell_estimate(
+            f"{plural(int(found['files']), 'file')}, {size(found['original'])}, packed about {size(found['packed'])} "
+            f"in {uptime(max(1.0, found['seconds']))}; {size(found['free'])} free"
+            + ("" if fits else ": it does not fit"),
+            wrong=not fits,
+        )
+
+    def _tell_estimate(self, text: str, *, wrong: bool = False) -> None:
+        for line in self.query("#form-estimate").results(Static):  # none once the form is closed
             line.update(text)
+            line.set_class(wrong, "-wrong")
+
+    def _tell_help(self) -> None:
+        field = self._focused_field()
+        for line in self.query("#form-help").results(Static):  # none once the form is closed
+            line.update(field.help if field is not None else "")
 
     def on_descendant_focus(self) -> None:
         """Help for the field that has the keyboard."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -14,9 +16,10 @@ from textual.widgets import Input, Static
 
 from engines.commandline import has_secret, parse_line
 from engines.errors import TaskdeckError
-from engines.model import Json, TaskState, TaskView
+from engines.model import Json, TaskDetail, TaskState, TaskView
 from engines.names import display
-from engines.operations import OPERATIONS, fields
+from engines.operations import OPERATIONS, fields, output_of
+from engines.paths import to_uri
 from engines.query import Query, Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
@@ -24,7 +27,6 @@ from tui_app.actions import ACTIONS, bindings, first_key
 from tui_app.commands import COMMANDS, CommandSuggester, action_words, pasted_paths, quote, suggest_filter, unquote
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
-from tui_app.places import LocalPlaces
 from tui_app.remembered import Remembered
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
@@ -298,21 +300,18 @@ class TasksScreen(DeckScreen):
             self._detail_of = (task_id, max(detail.view.rev, current.rev))
             self.detail.tell(detail)
             if detail.view.op == "thumbnail" and detail.view.state is TaskState.COMPLETED:
-                await self._preview(detail.view)
+                await self._preview(detail)
 
-    async def _preview(self, view: TaskView) -> None:
-        """The picture a task has made, in half blocks: where files are here, and colours are many enough."""
-        from tui_app.picture import decode
-
-        deck = self.deck
-        if deck.glyphs is ASCII or deck.current_theme.ansi or not isinstance(deck.places, LocalPlaces):
-            return
+    async def _preview(self, detail: TaskDetail) -> None:
+        """The picture a task has made, in half blocks, decoded by the engine: where colours are many enough."""
+        path = output_of(detail.view.op, detail.result or {})
         width = min(_PICTURE[0], self.detail.size.width - 1)
-        if width >= 8 and "\ufffd" not in view.output:
-            media = deck.settings.media
-            pixels, across = await decode(view.output, width, _PICTURE[1], ffmpeg=media.ffmpeg_path or "ffmpeg")
-            if pixels:
-                self.detail.show_picture(view.id, half_blocks(pixels, across))
+        if path is None or width < 8 or self.deck.glyphs is ASCII or self.deck.current_theme.ansi:
+            return
+        with contextlib.suppress(TaskdeckError):  # a picture more is no matter for a message
+            question: Json = {"op": "picture", "path": to_uri(path), "width": width, "height": _PICTURE[1]}
+            found = await self.deck.tasks.look(question)
+            self.detail.show_picture(detail.view.id, half_blocks(base64.b64decode(found["rgb"]), int(found["width"])))
 
     # -- prompt ------------------------------------------------------------------------------
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

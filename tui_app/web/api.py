@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from engines.errors import TaskdeckError
-from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskView, guide_status
+from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskView, Totals, guide_status
 from engines.paths import from_uri
 from engines.query import Page, Query
 from tui_app import wire
@@ -28,6 +28,7 @@ from tui_app.web.context import DECK, caller
 from tui_app.web.export import history
 from tui_app.web.files import files
 from tui_app.web.live import websocket
+from tui_app.web.look import look, totals
 from tui_app.web.metrics import metrics
 from tui_app.web.problem import json_response
 from tui_app.web.statistics import MOST_DAYS, Statistics, statistics
@@ -578,6 +579,23 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=(
             Parameter("days", {"type": "integer", "minimum": 1, "maximum": MOST_DAYS}, "Days, today included."),
         ),
+    ),
+    Route(
+        "GET",
+        "/api/v1/totals",
+        totals,
+        "What ended tasks come to: counts, bytes, space saved, time.",
+        Totals,
+        parameters=(Parameter("filter", {"type": "string", "maxLength": 1000}, "Beside `status:ended`."),),
+    ),
+    Route(
+        "POST",
+        "/api/v1/look",
+        look,
+        "A quick question about files, answered without making a task.",
+        wire.LookAnswer,
+        wire.LookRequest,
+        errors=(403, 404, 409, 504),
     ),
     Route("GET", "/api/v1/operations", operations, "The table of operations.", list[wire.OperationInfo]),
     Route(
