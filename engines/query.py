@@ -84,6 +84,8 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reverse: bool = False
     offset: int = 0
     limit: int = 50
+    cursor: str = ""
+    """Go on behind the page whose `next_cursor` this was, whatever came or went meanwhile. Instead of an offset."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -92,7 +94,10 @@ class Page(msgspec.Struct, frozen=True):
     items: list[TaskView]
     total: int
     offset: int
+    """0 when asked for by cursor."""
     rev: int
+    next_cursor: str | None = None
+    """Opaque; asks for the tasks behind these. None at the end of the list."""
 
 
 _STATE_WORDS: Final[dict[str, frozenset[TaskState]]] = {

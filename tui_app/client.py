@@ -431,6 +431,7 @@ def query_parameters(query: Query) -> dict[str, str | int]:
         "reverse": int(query.reverse),
         "offset": query.offset,
         "limit": query.limit,
+        **({"cursor": query.cursor} if query.cursor else {}),
     }
 
 

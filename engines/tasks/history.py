@@ -11,20 +11,61 @@ import msgspec
 
 from engines.model import TaskEvent, TaskState, TaskView
 from engines.query import Filter, Sort
-from engines.tasks.rows import VIEW, view_of
+from engines.tasks.rows import KIND_ORDER, VIEW, view_of
 
 LIVE_FIRST: Final = frozenset({Sort.STATE, Sort.SPEED, Sort.ETA, Sort.PROGRESS})
 """Orders that only live tasks have; ended ones follow, the latest first."""
 
-_ORDERS: Final = {
-    Sort.CREATED: "created DESC, id",
-    Sort.NAME: "name_key, created, id",
-    Sort.KIND: "kind_order, op, created, id",
-    Sort.SIZE: "coalesce(total, 0) DESC, created, id",
-    Sort.FINISHED: "finished DESC, id",
+_Order = tuple[tuple[str, bool], ...]
+"""Expressions and whether each descends."""
+_ORDERS: Final[dict[Sort, _Order]] = {
+    Sort.CREATED: (("created", True), ("id", False)),
+    Sort.NAME: (("name_key", False), ("created", False), ("id", False)),
+    Sort.KIND: (("kind_order", False), ("op", False), ("created", False), ("id", False)),
+    Sort.SIZE: (("coalesce(total, 0)", True), ("created", False), ("id", False)),
+    Sort.FINISHED: (("finished", True), ("id", False)),
 }
 _ENDED: Final = "finished IS NOT NULL"
-_LATEST: Final = "finished DESC, id"
+_LATEST: Final = _ORDERS[Sort.FINISHED]
+
+
+def _sql(order: _Order) -> str:
+    return ", ".join(f"{name} DESC" if descends else name for name, descends in order)
+
+
+def key_of(view: TaskView, sort: Sort) -> tuple[float | int | str | None, ...]:
+    """The values of a stored task that its place in an order depends on, as `window` takes them."""
+    match sort:
+        case Sort.CREATED:
+            return (view.created, view.id)
+        case Sort.NAME:
+            return (view.title.casefold(), view.created, view.id)
+        case Sort.KIND:
+            return (KIND_ORDER[view.kind], view.op, view.created, view.id)
+        case Sort.SIZE:
+            return (view.total or 0, view.created, view.id)
+        case _:
+            return (view.finished, view.id)
+
+
+def _beyond(order: _Order, key: Sequence[Any], *, ended: bool) -> tuple[str, list[Any]]:
+    """What lies behind a key in an order: a seek in the order's index instead of counting rows off."""
+    ways: list[str] = []
+    values: list[Any] = []
+    for place, (name, descends) in enumerate(order):
+        same = [f"{before} IS ?" for before, _ in order[:place]]
+        if key[place] is None:  # NULL comes first in SQLite, so last in a descending order
+            step, step_values = "0" if descends else f"{name} IS NOT NULL", []
+        elif descends and name == "finished" and not ended:
+            step, step_values = f"({name} < ? OR {name} IS NULL)", [key[place]]
+        else:
+            step, step_values = f"{name} {'<' if descends else '>'} ?", [key[place]]
+        ways.append(" AND ".join([*same, step]))
+        values += [*key[:place], *step_values]
+    first, descends = order[0]
+    if first == "finished" and not ended:  # may be NULL: no bound to seek by
+        return f"({' OR '.join(ways)})", values
+    return f"{first} {'<=' if descends else '>='} ? AND ({' OR '.join(ways)})", [key[0], *values]
 
 
 def condition(wanted: Filter) -> tuple[str, list[Any]]:
@@ -75,26 +116,34 @@ def window(
     sort: Sort,
     *,
     reverse: bool,
-    offset: int,
+    offset: int = 0,
     limit: int,
     ended: bool,
+    after: Sequence[Any] | None = None,
 ) -> list[TaskView]:
-    """Views of a window; `ended` leaves live tasks out."""
-    where, values = condition(wanted)
-    if ended:
-        where = f"{_ENDED} AND {where}" if where else _ENDED
+    """Views of a window, from an offset or from behind a key of `key_of`; `ended` leaves live tasks out.
+
+    Raises:
+        ValueError: The key is not one of this order.
+    """
     order = _LATEST if ended and sort in LIVE_FIRST else _ORDERS[sort]
     if reverse:
-        order = ", ".join(
-            part.removesuffix(" DESC") if part.endswith(" DESC") else f"{part} DESC"
-            for part in order.replace("total, 0", "total; 0").split(", ")
-        ).replace(";", ",")
+        order = tuple((name, not descends) for name, descends in order)
+    where, values = condition(wanted)
+    parts = [part for part in (_ENDED if ended else "", where) if part]
+    if after is not None:
+        if len(after) != len(order):
+            raise ValueError("a key of another order")
+        beyond, bounds = _beyond(order, after, ended=ended)
+        parts.append(beyond)
+        values += bounds
     # Ids first: the inner query walks an index, and only the rows of the window are fetched.
     sql = (
         f"SELECT {VIEW} FROM task JOIN (SELECT rowid AS number FROM task"  # noqa: S608 - no user text in it
-        f"{' WHERE ' + where if where else ''} ORDER BY {order} LIMIT ? OFFSET ?) ON task.rowid = number"
+        f"{' WHERE ' + ' AND '.join(parts) if parts else ''} ORDER BY {_sql(order)} LIMIT ? OFFSET ?)"
+        " ON task.rowid = number"
     )
-    return [view_of(row) for row in connection.execute(f"{sql} ORDER BY {order}", (*values, limit, offset))]
+    return [view_of(row) for row in connection.execute(f"{sql} ORDER BY {_sql(order)}", (*values, limit, offset))]
 
 
 def count(connection: sqlite3.Connection, wanted: Filter, *, ended: bool) -> int:
@@ -197,7 +246,7 @@ def surplus(connection: sqlite3.Connection, *, before: float | None, keep: int) 
         found.update(i for (i,) in connection.execute("SELECT id FROM task WHERE finished < ?", (before,)))
     if keep:
         rows = connection.execute(
-            f"SELECT id FROM task WHERE {_ENDED} ORDER BY {_LATEST} LIMIT -1 OFFSET ?",  # noqa: S608
+            f"SELECT id FROM task WHERE {_ENDED} ORDER BY {_sql(_LATEST)} LIMIT -1 OFFSET ?",  # noqa: S608
             (keep,),
         )
         found.update(task_id for (task_id,) in rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 import msgspec
@@ -12,9 +14,10 @@ from engines import operations
 from engines.errors import TaskdeckError
 from engines.model import TERMINAL, Json, TaskDetail, TaskView
 from engines.names import display
-from engines.query import Filter, Query
-from engines.tasks import history, ids
+from engines.query import Filter, Page, Query, parse_filter
+from engines.tasks import cursor, history, ids
 from engines.tasks.board import Board
+from engines.tasks.cursor import Cursor
 from engines.tasks.store import Store
 
 _PAGE_LIMIT: Final = 1000
@@ -78,6 +81,85 @@ class Reader:
             history=list(record.meter.history) if record else [],
         )
 
+    async def page(self, query: Query, now: float) -> Page:
+        """The window that a query asks for by offset or by cursor; `now` is what ages in its filter count from.
+
+        Raises:
+            TaskdeckError: `value` for the filter, `query.cursor` for the cursor.
+        """
+        rev = self._board.rev
+        if query.cursor:
+            place = cursor.place(query)
+            now = place.at
+            views, total, more = await self._behind(query, parse_filter(query.filter, now=now), place)
+        else:
+            views, total = await self.window(query, parse_filter(query.filter, now=now))
+            more = query.offset + len(views) < total
+        following = cursor.behind(views[-1], query, now) if views and more else None
+        return Page(views, total, query.offset, rev, following)
+
+    async def _behind(self, query: Query, wanted: Filter, place: Cursor) -> tuple[list[TaskView], int, bool]:
+        """The views behind a place, the number of all that match, and whether there are more."""
+        limit = max(0, min(query.limit, _PAGE_LIMIT))
+        try:
+            if query.sort in history.LIVE_FIRST:
+                found, total = await self._live_first_behind(query, wanted, place, limit + 1)
+            else:
+                found, total = await self._store.read(
+                    lambda c: (
+                        history.window(
+                            c, wanted, query.sort, reverse=query.reverse, limit=limit + 1, ended=False, after=place.key
+                        ),
+                        self._count_all(c, wanted),
+                    )
+                )
+        except (TypeError, ValueError):  # a key that somebody made up
+            raise cursor.invalid("it is not one that this list gave") from None
+        return self._alive(found[:limit]), total, len(found) > limit
+
+    def _count_all(self, connection: sqlite3.Connection, wanted: Filter) -> int:
+        return (
+            sum(self._board.counts.values()) if wanted == Filter() else history.count(connection, wanted, ended=False)
+        )
+
+    def _alive(self, views: list[TaskView]) -> list[TaskView]:
+        """Stored views with what memory knows better."""
+        now = time.monotonic()
+        live = self._board.records
+        return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views]
+
+    async def _live_first_behind(
+        self, query: Query, wanted: Filter, place: Cursor, limit: int
+    ) -> tuple[list[TaskView], int]:
+        now = time.monotonic()
+        keys = self._board.index(wanted, query.sort).ids(now)
+        alive = len(keys)
+        if place.live and keys and len(place.key) != len(keys[0]):
+            raise ValueError("a key of another order")
+        if not place.live:
+            keys = keys[::-1] if query.reverse else []
+        elif query.reverse:
+            keys = keys[: bisect_left(keys, place.key)][::-1]
+        else:
+            keys = keys[bisect_right(keys, place.key) :]
+        chosen = [str(key[-1]) for key in keys[:limit]]
+        past: list[TaskView] = []
+        if not (query.reverse and place.live):  # in reverse the ended ones come first
+            past = await self._store.read(
+                lambda c: history.window(
+                    c,
+                    wanted,
+                    query.sort,
+                    reverse=query.reverse,
+                    limit=limit if query.reverse else limit - len(chosen),
+                    ended=True,
+                    after=None if place.live else place.key,
+                )
+            )
+        views = [record.view(now) for task_id in chosen if (record := self._board.records.get(task_id))]
+        past = [view for view in past if view.id not in self._board.records]
+        return (past + views)[:limit] if query.reverse else views + past, alive + await self._matching_ended(wanted)
+
     async def window(self, query: Query, wanted: Filter) -> tuple[list[TaskView], int]:
         """A window's views and the number of tasks that match."""
         offset, limit = max(0, query.offset), max(0, min(query.limit, _PAGE_LIMIT))
@@ -86,15 +168,17 @@ class Reader:
         views, total = await self._store.read(
             lambda c: (
                 history.window(c, wanted, query.sort, reverse=query.reverse, offset=offset, limit=limit, ended=False),
-                sum(self._board.counts.values()) if wanted == Filter() else history.count(c, wanted, ended=False),
+                self._count_all(c, wanted),
             )
         )
-        now = time.monotonic()
-        live = self._board.records
-        return [live[view.id].view(now) if view.id in live else self._stamped(view) for view in views], total
+        return self._alive(views), total
 
-    async def _count_ended(self, wanted: Filter) -> int:
+    async def _matching_ended(self, wanted: Filter) -> int:
         """Ended tasks that match; counted once as long as none ends, since it may have to read them all."""
+        if wanted == Filter():
+            return sum(self._board.counts[state] for state in TERMINAL)
+        if wanted.states and not wanted.states & TERMINAL:
+            return 0
         rev, number = self._counted.get(wanted, (-1, 0))
         if rev != self._board.ended_rev:
             rev = self._board.ended_rev
@@ -108,12 +192,7 @@ class Reader:
         now = time.monotonic()
         keys = self._board.index(wanted, query.sort).ids(now)
         alive = len(keys)
-        if wanted == Filter():
-            ended = sum(self._board.counts[state] for state in TERMINAL)
-        elif wanted.states and not wanted.states & TERMINAL:
-            ended = 0
-        else:
-            ended = await self._count_ended(wanted)
+        ended = await self._matching_ended(wanted)
         # In reverse the ended ones come first, the oldest of them at the top.
         first_live = ended if query.reverse else 0
         ordered = keys[::-1] if query.reverse and offset + limit > ended else keys

@@ -16,7 +16,7 @@ from engines.tasks.store import Statement
 _encode = msgspec.json.Encoder().encode
 _error = msgspec.json.Decoder(ErrorInfo)
 
-_KIND_ORDER: Final = {kind: number for number, kind in enumerate(Kind)}
+KIND_ORDER: Final = {kind: number for number, kind in enumerate(Kind)}
 _COLUMNS: Final = (
     "id", "op", "kind", "title", "state", "owner", "face", "priority", "position", "attempt", "crashes",
     "max_attempts", "resumable", "writes", "created", "started", "finished", "not_before", "resume_at", "done",
@@ -72,7 +72,7 @@ def _values(record: Record) -> dict[str, Any]:
         "secret_names": text(record.secret_names),
         "search": "\n".join(words).casefold(),
         "name_key": record.title.casefold(),
-        "kind_order": _KIND_ORDER[record.kind],
+        "kind_order": KIND_ORDER[record.kind],
     }
 
 

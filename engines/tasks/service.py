@@ -284,9 +284,7 @@ class TaskService:
 
     async def query(self, query: Query) -> Page:
         """See `Tasks.query`."""
-        rev = self.board.rev
-        views, total = await self.reader.window(query, parse_filter(query.filter, now=self._clock()))
-        return Page(views, total, query.offset, rev)
+        return await self.reader.page(query, self._clock())
 
     async def log(self, task_id: str, *, after: int = 0) -> tuple[int, list[str]]:
         """See `Tasks.log`."""

@@ -34,6 +34,7 @@ from engines.model import (
 )
 from engines.names import display
 from engines.query import Page, Query, parse_filter, sort_key
+from engines.tasks import cursor
 from engines.tasks.api import Tick, Update, Watch
 
 START = 1_769_774_400.0
@@ -325,7 +326,17 @@ class FakeTasks:
         wanted = parse_filter(query.filter, now=self.clock())
         found = [view for view in self.views.values() if wanted.matches(view)]
         found.sort(key=lambda view: sort_key(view, query.sort), reverse=query.reverse)
-        return Page(found[query.offset : query.offset + query.limit], len(found), query.offset, self.rev)
+        start = query.offset
+        if query.cursor:
+            start = next((n for n, view in enumerate(found, 1) if self._cursor(query, view) == query.cursor), 0)
+            if not start:
+                raise cursor.invalid("it is not one that this list gave")
+        shown = found[start : start + query.limit]
+        more = bool(shown) and start + len(shown) < len(found)
+        return Page(shown, len(found), query.offset, self.rev, self._cursor(query, shown[-1]) if more else None)
+
+    def _cursor(self, query: Query, view: TaskView) -> str:
+        return cursor.behind(view, query, 0.0)
 
     def now_stats(self) -> Stats:
         """The stat panels."""

@@ -18,7 +18,7 @@ from aiohttp import web
 from engines.errors import TaskdeckError
 from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskView, Totals, guide_status
 from engines.paths import from_uri
-from engines.query import Page, Query
+from engines.query import Page, Query, Sort
 from tui_app import wire
 from tui_app.web import guide, pages, signin, transfer
 from tui_app.web.access import Scope, TokenRequest
@@ -109,12 +109,18 @@ async def list_tasks(request: web.Request) -> web.Response:
     """GET /api/v1/tasks."""
     query = query_of(request)
     page = await request.app[DECK].tasks.query(query)
-    following = query.offset + len(page.items)
-    headers = {}
-    if page.items and following < page.total:
-        link = request.rel_url.update_query(offset=str(following))
-        headers["Link"] = f'<{link}>; rel="next"'
-    return json_response(page, headers=headers)
+    return json_response(page, headers=_next(request, query, page))
+
+
+def _next(request: web.Request, query: Query, page: Page) -> dict[str, str] | None:
+    """The Link header (RFC 8288) of the next page: in the way this one was asked for, by cursor unless by offset."""
+    if page.next_cursor is None:
+        return None
+    if "offset" in request.query:
+        link = request.rel_url.update_query(offset=str(query.offset + len(page.items)))
+    else:
+        link = request.rel_url.update_query(cursor=page.next_cursor)
+    return {"Link": f'<{link}>; rel="next"'}
 
 
 async def detail(request: web.Request) -> web.Response:
@@ -225,11 +231,12 @@ async def bulk(request: web.Request) -> web.Response:
     ids = list(body.ids)
     if body.filter is not None:
         matching: list[str] = []
-        while True:
-            page = await tasks.query(Query(filter=body.filter, offset=len(matching), limit=MAX_LIMIT))
+        cursor: str | None = ""
+        while cursor is not None:
+            # By creation: an order in which nothing moves while we read.
+            page = await tasks.query(Query(filter=body.filter, sort=Sort.CREATED, limit=MAX_LIMIT, cursor=cursor))
             matching += [item.id for item in page.items]
-            if not page.items or len(matching) >= page.total:
-                break
+            cursor = page.next_cursor
         ids = [item for item in matching if item in set(ids)] if ids else matching
     outcomes = await tasks.control(ids, body.action, actor=caller(request).actor, until=body.until)
     return json_response(wire.BulkResponse(outcomes))
@@ -289,9 +296,11 @@ async def reload(request: web.Request) -> web.Response:
 
 async def guide_tasks(request: web.Request) -> web.Response:
     """GET /api/tasks in the guide's form."""
-    page = await request.app[DECK].tasks.query(query_of(request, limit=100))
+    query = query_of(request, limit=100)
+    page = await request.app[DECK].tasks.query(query)
     tasks = [guide.task_object(item) for item in page.items]
-    return json_response({"tasks": tasks, "total": page.total, "timestamp": guide.timestamp()})
+    answer = {"tasks": tasks, "total": page.total, "timestamp": guide.timestamp()}
+    return json_response(answer, headers=_next(request, query, page))
 
 
 async def guide_task(request: web.Request) -> web.Response:
@@ -331,7 +340,8 @@ _WINDOW: Final = (
     Parameter("filter", {"type": "string", "maxLength": 1000}, "Such as `status:failed kind:zip since:1d holiday`."),
     Parameter("sort", {"$ref": "#/components/schemas/Sort"}, "Order of the list."),
     Parameter("reverse", {"type": "string", "enum": ["0", "1", "true", "false"]}, "Turn the order round."),
-    Parameter("offset", {"type": "integer", "minimum": 0, "maximum": 2**53}, "First task of the window."),
+    Parameter("cursor", {"type": "string", "maxLength": 8192}, "The `next_cursor` of the page before; opaque."),
+    Parameter("offset", {"type": "integer", "minimum": 0, "maximum": 2**53}, "First task; instead of a cursor."),
     Parameter("limit", {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}, "Tasks in the window at most."),
 )
 _AFTER: Final = Parameter("after", {"type": "integer", "minimum": 0, "maximum": 2**53}, "What was already seen.")

@@ -16,6 +16,8 @@ T = TypeVar("T")
 BODY_SECONDS: Final = 10.0
 """A body that drips is cut: aiohttp itself would wait for ever."""
 MAX_LIMIT: Final = 500
+_CURSOR_LIMIT: Final = 8192
+"""A cursor may hold a title."""
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
@@ -100,6 +102,7 @@ def query_of(request: web.Request, *, limit: int = 50) -> Query:
         reverse=flag(request, "reverse"),
         offset=integer(request, "offset", 0),
         limit=integer(request, "limit", limit, high=MAX_LIMIT),
+        cursor=text(request, "cursor", limit=_CURSOR_LIMIT),
     )
 
 

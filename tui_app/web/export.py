@@ -62,15 +62,12 @@ async def history(request: web.Request) -> web.StreamResponse:
 
 
 async def _pages(tasks: Tasks, wanted: str) -> AsyncIterator[list[TaskView]]:
-    # Oldest first: tasks that end meanwhile come at the end and shift nothing.
-    offset = 0
-    while True:
-        page = await tasks.query(Query(filter=wanted, sort=Sort.CREATED, reverse=True, offset=offset, limit=_PAGE))
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await tasks.query(Query(filter=wanted, sort=Sort.CREATED, reverse=True, limit=_PAGE, cursor=cursor))
         if page.items:
             yield page.items
-        offset += len(page.items)
-        if len(page.items) < _PAGE:
-            return
+        cursor = page.next_cursor
 
 
 async def _json(pages: AsyncIterator[list[TaskView]]) -> AsyncIterator[bytes]:

@@ -222,6 +222,8 @@ class _Connection:
 
 def _bounded(watch: Watch) -> Watch:
     query = watch.query
+    if query.cursor:
+        raise TaskdeckError("value", "cannot watch this", "a window is moved by its offset, not by a cursor")
     if query.limit > MAX_WINDOW or query.offset < 0 or query.limit < 0 or not 0.05 <= watch.hz <= 20:
         raise TaskdeckError("value", "cannot watch this", f"a window has 0 to {MAX_WINDOW} tasks at 0.05 to 20 Hz")
     return watch
