@@ -95,7 +95,7 @@ def attach(folder: Path) -> int:
     from tui_app.app import run
 
     async def connect() -> Tasks:
-        from tui_app.client import TaskClient
+        from tui_app.client.remote import TaskClient
         from tui_app.locations import Locations
 
         return TaskClient(socket=Locations.of(_environment(folder)).socket(), reconnect=False)

@@ -24,7 +24,7 @@ from tui_app.cli.output import bar, facts, out, pad
 
 if TYPE_CHECKING:
     from tui_app.cli.context import Context
-    from tui_app.local import LocalClient
+    from tui_app.client.local import LocalClient
 
 _WORDS = ("archive", "member", "entry", "stream", "codec", "packet", "frame", "sample", "chapter", "volume", "block")
 

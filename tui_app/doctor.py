@@ -26,8 +26,9 @@ from engines.process import environment
 from engines.settings import Settings
 from engines.text import size
 from tui_app import service, wire
+from tui_app.client.launch import answers
+from tui_app.client.local import LocalClient
 from tui_app.config import Config
-from tui_app.local import LocalClient, answers
 from tui_app.locations import SOCKET_LIMIT, Locations
 from tui_app.telegram import diagnosis
 

@@ -12,7 +12,7 @@ from engines.errors import TaskdeckError
 from engines.names import display
 
 if TYPE_CHECKING:
-    from tui_app.client import TaskClient
+    from tui_app.client.remote import TaskClient
 
 _PATIENCE: Final = 5.0
 _LOOK_AGAIN: Final = 0.1

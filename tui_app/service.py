@@ -96,7 +96,8 @@ def command(context: Context, action: str) -> int:
 
 def _stop_other(context: Context) -> None:
     """A daemon that a command started would hold the lock."""
-    from tui_app.local import LocalClient, answers
+    from tui_app.client.launch import answers
+    from tui_app.client.local import LocalClient
     from tui_app.wire import StopRequest
 
     if answers(context.locations):

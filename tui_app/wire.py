@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -43,6 +45,17 @@ def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
     size = struct.calcsize("3i")
     pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return pid, uid, gid
+
+
+def check_owner(connection: socket.socket) -> None:
+    """Refuse a Unix socket behind which neither this user nor root listens.
+
+    Raises:
+        PermissionError: It is someone else's; nothing has been sent.
+    """
+    _pid, uid, _gid = peer_credentials(connection)
+    if uid not in (os.geteuid(), 0):
+        raise PermissionError(errno.EACCES, f"the socket belongs to user id {uid}")
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -275,12 +288,15 @@ def problem_error(status: int, raw: bytes) -> TaskdeckError:
 def check_protocol(headers: Mapping[str, str] | Message) -> None:
     """Refuse a daemon that speaks another revision of the protocol.
 
+    Args:
+        headers: Of a response, names in any case or in lower case.
+
     Raises:
         TaskdeckError: `daemon.version`.
     """
-    revision = headers.get(PROTOCOL_HEADER)
+    revision = headers.get(PROTOCOL_HEADER.lower())
     if revision is not None and revision.isdigit():
-        check_revision(int(revision), headers.get(VERSION_HEADER, "?"))
+        check_revision(int(revision), headers.get(VERSION_HEADER.lower(), "?"))
 
 
 def check_revision(revision: int, version: str) -> None:

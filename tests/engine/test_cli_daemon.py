@@ -17,7 +17,7 @@ import pytest
 from engines.errors import Exit
 from tests.support.station import Station, gone, until
 from tui_app import wire
-from tui_app.local import answers
+from tui_app.client.launch import answers
 
 
 @pytest.fixture

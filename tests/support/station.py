@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 
 from tui_app import config
-from tui_app.client import TaskClient
+from tui_app.client.launch import answers
+from tui_app.client.remote import TaskClient
 from tui_app.daemon import Daemon
-from tui_app.local import answers
 from tui_app.locations import Locations
 from tui_app.web.access import Scope
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.terminal import ROOT, Pty, Tmux, until
-from tui_app.local import answers
+from tui_app.client.launch import answers
 from tui_app.locations import Locations
 
 pytestmark = pytest.mark.slow

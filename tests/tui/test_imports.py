@@ -33,6 +33,13 @@ def test_the_first_frame_loads_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_attaching_loads_no_server() -> None:
+    """Of the interface's memory aiohttp alone had been a fifth."""
+    code = "import sys, tui_app.app, tui_app.screens.tasks, tui_app.client.remote; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not set(done.stdout.split()) & {*HEAVY, "engines.tasks.service", "http.client", "requests"}
+
+
 def test_widgets_know_no_service() -> None:
     code = "import sys, widgets.task_list, widgets.detail_pane, widgets.prompt, widgets.row_list; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -188,7 +188,8 @@ def _settings(rest: list[str], begun: str) -> list[tuple[str, str]]:
 
 def _ids(context: Context, words: str, begun: str) -> list[tuple[str, str]]:
     """Task ids, without starting a daemon for them."""
-    from tui_app.local import answers, with_query
+    from tui_app.client.launch import answers
+    from tui_app.client.local import with_query
 
     if not answers(context.locations):
         return []

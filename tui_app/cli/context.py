@@ -13,8 +13,8 @@ from tui_app.cli.output import err
 from tui_app.locations import Locations
 
 if TYPE_CHECKING:
+    from tui_app.client.local import LocalClient
     from tui_app.config import Config
-    from tui_app.local import LocalClient
 
 
 class Context:
@@ -77,7 +77,8 @@ class Context:
         Raises:
             TaskdeckError: `daemon.absent`.
         """
-        from tui_app.local import LocalClient, ensure_daemon
+        from tui_app.client.launch import ensure_daemon
+        from tui_app.client.local import LocalClient
 
         if start and ensure_daemon(self.locations, flags=self.global_arguments()):
             if sys.stderr.isatty():

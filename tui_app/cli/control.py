@@ -14,7 +14,7 @@ from tui_app.cli import secret
 from tui_app.cli.context import Context
 from tui_app.cli.moments import duration, moment
 from tui_app.cli.output import out, out_json, show_error
-from tui_app.local import LocalClient, task_path
+from tui_app.client.local import LocalClient, task_path
 
 _ALL: Final = ("pause", "resume")
 

@@ -15,7 +15,7 @@ from tui_app.cli.context import Context
 from tui_app.cli.output import err, is_interactive
 
 if TYPE_CHECKING:
-    from tui_app.client import TaskClient
+    from tui_app.client.remote import TaskClient
 
 
 def open_interface(context: Context, *, solo: bool, url: str | None, token: str | None) -> int:
@@ -51,13 +51,13 @@ def _attached(context: Context) -> int:
     attached = False
 
     async def start() -> None:
-        from tui_app.local import ensure_daemon
+        from tui_app.client.launch import ensure_daemon
 
         await asyncio.to_thread(ensure_daemon, context.locations, flags=context.global_arguments())
 
     async def connect() -> Tasks:
         nonlocal attached
-        from tui_app.client import TaskClient
+        from tui_app.client.remote import TaskClient
 
         if not attached:  # later it may be down because somebody stopped it: then only the user starts it again
             await start()
@@ -95,7 +95,7 @@ def _attached(context: Context) -> int:
 
 def _remote(context: Context, url: str, token: str | None) -> int:
     from tui_app.app import run
-    from tui_app.client import TaskClient
+    from tui_app.client.remote import TaskClient
     from tui_app.faces import DaemonFaces
     from tui_app.places import RemotePlaces
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from engines.errors import Exit, TaskdeckError
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, out
-from tui_app.local import LocalClient, answers, ensure_daemon
+from tui_app.client.launch import answers, ensure_daemon
+from tui_app.client.local import LocalClient
 from tui_app.wire import StopRequest
 
 if TYPE_CHECKING:

@@ -121,7 +121,8 @@ def _set(context: Context, arguments: argparse.Namespace) -> int:
 
 def _reload(context: Context) -> bool:
     """Have a running daemon read its settings again."""
-    from tui_app.local import LocalClient, answers
+    from tui_app.client.launch import answers
+    from tui_app.client.local import LocalClient
 
     if not answers(context.locations):
         return False
@@ -146,7 +147,8 @@ def _doctor(context: Context, *, json: bool) -> int:
 
 
 def _version(context: Context, *, json: bool) -> int:
-    from tui_app.local import LocalClient, answers
+    from tui_app.client.launch import answers
+    from tui_app.client.local import LocalClient
 
     daemon: Hello | None = None
     if answers(context.locations):

@@ -16,7 +16,7 @@ from tui_app import wire
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, fit, is_fancy, out, out_json, show_error, task_line
 from tui_app.cli.waiting import DetachedError, detached, exit_status, wait_for
-from tui_app.local import LocalClient, task_path, with_query
+from tui_app.client.local import LocalClient, task_path, with_query
 
 _DEFAULT_LIMIT: Final = 20
 _PERIOD: Final = 1.0

@@ -13,7 +13,8 @@ from engines.model import Action, TaskDetail, TaskState, TaskView, WaitReason
 from tui_app import wire
 from tui_app.cli import secret
 from tui_app.cli.output import Meter, err, is_interactive, out, out_json, show_error
-from tui_app.local import LocalClient, answers, task_path
+from tui_app.client.launch import answers
+from tui_app.client.local import LocalClient, task_path
 
 _BACK_WITHIN: Final = 15.0
 """Seconds a waiting command gives a daemon that went away to come back."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 from engines.errors import Exit, TaskdeckError
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, is_fancy, out, out_json
-from tui_app.local import LocalClient, answers
+from tui_app.client.launch import answers
+from tui_app.client.local import LocalClient
 from tui_app.qr import qr_rows
 
 _ACTIONS: Final = {

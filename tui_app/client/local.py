@@ -1,52 +1,45 @@
-"""The command line's client: HTTP over the Unix socket with the standard library alone, and the daemon's start.
+"""The command line's client: HTTP over the Unix socket with the standard library alone.
 
-No aiohttp here: `taskdeck status` answers before that would be imported.
+No asyncio here: `taskdeck status` answers in the time that would take to import.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from engines.errors import Exit, TaskdeckError
+from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app import wire
-from tui_app.locations import Locations, private_directory
+from tui_app.locations import Locations
 
 T = TypeVar("T")
-START_TIMEOUT: Final = 20.0
-"""Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
-_LOG_TAIL: Final = 8
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket of this user or of root."""
+
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
+        """Connect, and look who listens."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         try:
             self.sock.connect(os.fsencode(self._path))
-            _pid, uid, _gid = wire.peer_credentials(self.sock)
+            wire.check_owner(self.sock)
         except OSError:
             self.sock.close()
             raise
-        if uid not in (os.geteuid(), 0):
-            self.sock.close()
-            raise PermissionError(f"the socket belongs to user id {uid}")
 
 
 class LocalClient:
@@ -56,7 +49,7 @@ class LocalClient:
         self.locations = locations
         self._timeout = timeout
         self._any_version = any_version
-        self._connection: _UnixConnection | None = None
+        self._connection: UnixConnection | None = None
         self.daemon_version = ""
 
     def close(self) -> None:
@@ -107,7 +100,7 @@ class LocalClient:
         Raises:
             TaskdeckError: like `get`; `daemon.absent` also when the connection is lost.
         """
-        connection = _UnixConnection(self.locations.socket(), self._timeout)
+        connection = UnixConnection(self.locations.socket(), self._timeout)
         try:
             connection.request("GET", path, headers=self._headers())
             response = connection.getresponse()
@@ -144,7 +137,7 @@ class LocalClient:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
     ) -> http.client.HTTPResponse:
         if self._connection is None:
-            self._connection = _UnixConnection(self.locations.socket(), self._timeout)
+            self._connection = UnixConnection(self.locations.socket(), self._timeout)
         sent = self._headers(headers)
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -193,84 +186,3 @@ def task_path(task_id: str, tail: str = "") -> str:
         shown = display(task_id, limit=64)
         raise TaskdeckError("task.missing", f"cannot find task '{shown}'", "ids are letters and digits")
     return f"/api/v1/tasks/{quote(task_id)}{tail}"
-
-
-def answers(locations: Locations) -> bool:
-    """Whether a daemon accepts connections."""
-    connection = _UnixConnection(locations.socket(), 2.0)
-    try:
-        connection.connect()
-    except OSError:
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bool:
-    """Start a daemon unless one answers; whether one was started.
-
-    It runs in a session of its own, away from this terminal, and survives its hang-up.
-
-    Raises:
-        TaskdeckError: `daemon.absent` with the end of its log when it does not come up.
-    """
-    if answers(locations):
-        return False
-    private_directory(locations.state)
-    # -P: never import from the current directory, which may belong to someone else.
-    argv = [sys.executable, "-P", "-m", "tui_app", *(flags or []), "serve", "--background"]
-    with open(os.open(locations.state / "daemon.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        child = subprocess.Popen(
-            argv, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
-        )
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if answers(locations):
-            _forget(child)
-            return True
-        if child.poll() is not None:
-            # Another command may have started one at the same moment: then ours found the lock taken.
-            left = deadline - time.monotonic() if child.returncode == Exit.CONFLICT else 0.0
-            if answers(locations) or _appears(locations, left):
-                return True
-            break
-        time.sleep(0.02)
-    raise _start_failed(locations, child)
-
-
-def _appears(locations: Locations, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answers(locations):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def _forget(child: subprocess.Popen[bytes]) -> None:
-    # The daemon outlives us: no warning about a running child when the object goes.
-    child.returncode = 0
-
-
-def _start_failed(locations: Locations, child: subprocess.Popen[bytes]) -> TaskdeckError:
-    status = child.poll()
-    said: list[str] = []
-    with contextlib.suppress(OSError):
-        text = (locations.state / "daemon.out").read_text(errors="replace").strip() or locations.log.read_text(
-            errors="replace"
-        )
-        said = text.strip().splitlines()[-_LOG_TAIL:]
-    why = (
-        f"it did not answer within {START_TIMEOUT:.0f} s"
-        if status is None
-        else (said[-1] if said else f"status {status}")
-    )
-    why = why.removeprefix("taskdeck: ")
-    return TaskdeckError(
-        "daemon.absent",
-        "cannot start the daemon",
-        why.removesuffix("."),
-        f"see {display(locations.log)} or run `taskdeck serve` to watch it",
-        detail="\n".join(said),
-    )

@@ -1,0 +1,100 @@
+"""The daemon of this machine: whether it answers, and starting it when it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from typing import Final
+
+from engines.errors import Exit, TaskdeckError
+from engines.names import display
+from tui_app.client.local import UnixConnection
+from tui_app.locations import Locations, private_directory
+
+START_TIMEOUT: Final = 20.0
+"""Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
+_LOG_TAIL: Final = 8
+
+
+def answers(locations: Locations) -> bool:
+    """Whether a daemon accepts connections."""
+    connection = UnixConnection(locations.socket(), 2.0)
+    try:
+        connection.connect()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bool:
+    """Start a daemon unless one answers; whether one was started.
+
+    It runs in a session of its own, away from this terminal, and survives its hang-up.
+
+    Raises:
+        TaskdeckError: `daemon.absent` with the end of its log when it does not come up.
+    """
+    if answers(locations):
+        return False
+    private_directory(locations.state)
+    # -P: never import from the current directory, which may belong to someone else.
+    argv = [sys.executable, "-P", "-m", "tui_app", *(flags or []), "serve", "--background"]
+    with open(os.open(locations.state / "daemon.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        child = subprocess.Popen(
+            argv, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if answers(locations):
+            _forget(child)
+            return True
+        if child.poll() is not None:
+            # Another command may have started one at the same moment: then ours found the lock taken.
+            left = deadline - time.monotonic() if child.returncode == Exit.CONFLICT else 0.0
+            if answers(locations) or _appears(locations, left):
+                return True
+            break
+        time.sleep(0.02)
+    raise _start_failed(locations, child)
+
+
+def _appears(locations: Locations, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answers(locations):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _forget(child: subprocess.Popen[bytes]) -> None:
+    # The daemon outlives us: no warning about a running child when the object goes.
+    child.returncode = 0
+
+
+def _start_failed(locations: Locations, child: subprocess.Popen[bytes]) -> TaskdeckError:
+    status = child.poll()
+    said: list[str] = []
+    with contextlib.suppress(OSError):
+        text = (locations.state / "daemon.out").read_text(errors="replace").strip() or locations.log.read_text(
+            errors="replace"
+        )
+        said = text.strip().splitlines()[-_LOG_TAIL:]
+    why = (
+        f"it did not answer within {START_TIMEOUT:.0f} s"
+        if status is None
+        else (said[-1] if said else f"status {status}")
+    )
+    why = why.removeprefix("taskdeck: ")
+    return TaskdeckError(
+        "daemon.absent",
+        "cannot start the daemon",
+        why.removesuffix("."),
+        f"see {display(locations.log)} or run `taskdeck serve` to watch it",
+        detail="\n".join(said),
+    )
