@@ -17,11 +17,11 @@ import msgspec
 from engines.errors import TaskdeckError
 from engines.media import labels, report
 from engines.media.facts import MediaFacts
-from engines.media.pictures import Seek
 from engines.media.probe import probe
 from engines.media.quality import rate
 from engines.media.runner import Runner
-from engines.media.thumbnail import DEFAULT_AT, clamp, moment, require_picture, take
+from engines.media.shot import DEFAULT_AT, Film, Look, clamp, require_picture, take
+from engines.media.thumbnail import moment
 from engines.media.tools import find
 from engines.model import Json
 from engines.settings import Settings
@@ -109,7 +109,8 @@ class MediaInfoExtractor:
         width, _, height = self._settings.media.thumbnail_size.partition(":")
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            take(Runner(), tools, path, facts, clamp(at, facts), part, form, int(width), int(height or -1), Seek.KEY)
+            look = Look(form, int(width), int(height or -1))
+            take(Film(Runner(), tools, path, facts), clamp(at, facts), part, look)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)

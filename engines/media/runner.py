@@ -30,7 +30,7 @@ class Runs(Protocol):
     def check(self) -> None:
         """Raise `Stopped` when the work must stop."""
 
-    def tool(self, argv: Sequence[str | bytes], *, cwd: Path | None = None) -> Tool:
+    def tool(self, argv: Sequence[str | bytes], *, cwd: Path | None = None, pass_fds: Sequence[int] = ()) -> Tool:
         """Start a program."""
 
 
@@ -40,9 +40,9 @@ class Runner:
     def check(self) -> None:
         """Nobody can stop this."""
 
-    def tool(self, argv: Sequence[str | bytes], *, cwd: Path | None = None) -> Tool:
+    def tool(self, argv: Sequence[str | bytes], *, cwd: Path | None = None, pass_fds: Sequence[int] = ()) -> Tool:
         """Start a program that dies with this process."""
-        return Tool(argv, cwd=cwd)
+        return Tool(argv, cwd=cwd, pass_fds=pass_fds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class Patience:
         return self._idle > self._limit
 
 
-def _start(runs: Runs, argv: Sequence[str], limits: Limits, cwd: Path | None) -> Tool:
-    tool = runs.tool(argv, cwd=cwd)
+def _start(runs: Runs, argv: Sequence[str], limits: Limits, cwd: Path | None, pass_fds: Sequence[int]) -> Tool:
+    tool = runs.tool(argv, cwd=cwd, pass_fds=pass_fds)
     # Set from outside: no wrapper process (5 ms), and long before the program has loaded its libraries.
     with suppress(ProcessLookupError, PermissionError, ValueError):
         resource.prlimit(tool.pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
@@ -110,7 +110,13 @@ def _start(runs: Runs, argv: Sequence[str], limits: Limits, cwd: Path | None) ->
 
 
 def pump(
-    runs: Runs, argv: Sequence[str], sink: Callable[[bytes], bool], limits: Limits, *, cwd: Path | None = None
+    runs: Runs,
+    argv: Sequence[str],
+    sink: Callable[[bytes], bool],
+    limits: Limits,
+    *,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> tuple[int, str]:
     """Run a program and feed its output to `sink`, which says whether it was a sign of life.
 
@@ -122,7 +128,7 @@ def pump(
         Stopped: The task was stopped; the program is gone.
     """
     patience = Patience(limits.stall)
-    tool = _start(runs, argv, limits, cwd)
+    tool = _start(runs, argv, limits, cwd, pass_fds)
     try:
         pipe = tool.stdout.fileno()
         while True:
@@ -164,7 +170,13 @@ def capture(runs: Runs, argv: Sequence[str], *, timeout: float, limits: Limits =
 
 
 def attempt(
-    runs: Runs, argv: Sequence[str], *, timeout: float, limits: Limits = PROBE, cap: int = 1 << 28
+    runs: Runs,
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    limits: Limits = PROBE,
+    cap: int = 1 << 28,
+    pass_fds: Sequence[int] = (),
 ) -> tuple[int, bytes, str]:
     """Exit status, standard output (at most `cap` bytes) and error tail of a program."""
     parts: list[bytes] = []
@@ -179,7 +191,7 @@ def attempt(
         return False
 
     bounded = Limits(limits.memory, limits.cpu, timeout)
-    status, errors = pump(runs, argv, keep, bounded)
+    status, errors = pump(runs, argv, keep, bounded, pass_fds=pass_fds)
     return status, b"".join(parts), errors
 
 

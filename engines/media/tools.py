@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,13 @@ class Tools:
 
     ffmpeg: str
     ffprobe: str | None
+    quick: str = ""
+    """An ffmpeg that starts quicker, for work that is over at once."""
+
+    @property
+    def quickest(self) -> Tools:
+        """These, with the ffmpeg that starts quickest: 0.015 s of CPU for the bundled one, 0.07 s for Debian's."""
+        return replace(self, ffmpeg=self.quick) if self.quick else self
 
 
 def find(settings: MediaSettings) -> Tools:
@@ -38,10 +45,12 @@ def find(settings: MediaSettings) -> Tools:
     Raises:
         TaskdeckError: `tool.missing` with what to install, `settings.invalid` for a path that is no program.
     """
-    ffmpeg = _configured(settings.ffmpeg_path, "media.ffmpeg_path") or shutil.which("ffmpeg") or bundled()
+    chosen, own = _configured(settings.ffmpeg_path, "media.ffmpeg_path"), bundled()
+    ffmpeg = chosen or shutil.which("ffmpeg") or own
     if ffmpeg is None:
         raise _missing("ffmpeg")
-    return Tools(ffmpeg, _prober(settings, ffmpeg))
+    # The one that was asked for does everything.
+    return Tools(ffmpeg, _prober(settings, ffmpeg), "" if chosen else own or "")
 
 
 def has_pyav() -> bool:
