@@ -54,7 +54,7 @@ def probe(runs: Runs, tools: Tools, path: Path, *, timeout: float = 60.0, deep: 
     raw = _read_raw(runs, tools, path, timeout)
     facts = _judge(raw, path, key.size, structure)
     if tools.ffprobe is not None:
-        facts = _add_mastering(runs, tools, path, facts, timeout)
+        facts = _add_first_frame(runs, tools, path, facts, timeout)
     if deep:
         return _deepen(runs, tools, path, facts)
     cache.store(key, facts)
@@ -188,10 +188,10 @@ def _unreadable(path: Path, said: str) -> TaskdeckError:
     )
 
 
-def _add_mastering(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, timeout: float) -> MediaFacts:
-    """A second look at the first frame of PQ and HLG video: mastering data is often there alone."""
+def _add_first_frame(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, timeout: float) -> MediaFacts:
+    """A second look at the first frame of PQ video: mastering data is often there alone, HDR10+ always."""
     video = facts.main_video
-    if video is None or video.hdr not in (Hdr.PQ, Hdr.HDR10) or video.mastering:
+    if video is None or video.hdr is Hdr.NONE or (video.hdr is Hdr.DOLBY_VISION and video.mastering):
         return facts
     argv = probe_argv(tools, path, "-select_streams", str(video.index), "-show_frames", "-read_intervals", "%+#1")
     _, output, _ = attempt(runs, argv, timeout=timeout, limits=Limits(PROBE.memory * 4, PROBE.cpu, timeout))
@@ -200,7 +200,13 @@ def _add_mastering(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, time
     except ValueError:
         return facts
     hdr, mastering, light = dynamic_range({"color_transfer": video.color_transfer}, frames[0])
-    better = msgspec.structs.replace(video, hdr=hdr, mastering=mastering, max_cll=light)
+    better = msgspec.structs.replace(
+        video,
+        # Dolby Vision may be told by the container alone.
+        hdr=video.hdr if video.hdr is Hdr.DOLBY_VISION else hdr,
+        mastering=mastering or video.mastering,
+        max_cll=light or video.max_cll,
+    )
     return msgspec.structs.replace(facts, video=[better if v.index == video.index else v for v in facts.video])
 
 

@@ -31,6 +31,13 @@ H264 = {
     "duration": 2.0,
     "rating": "Very Low (240p)",
 }
+HDR10 = {
+    "codec": "hevc",
+    "hdr": "HDR10",
+    "depth": 10,
+    "mastering": "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
+    "max_cll": "1000,400",
+}
 GOLDEN: dict[str, dict[str, Any]] = {
     "h264_aac.mp4": {**H264, "container": "mp4", "audio": [("aac", 1, "")], "vrate": 260_000},
     "h265_aac.mp4": {**H264, "codec": "hevc"},
@@ -74,12 +81,13 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "chapters": ["Intro", "Глава 2"],
         "other": 1,
     },
-    "hdr10.mkv": {
-        "hdr": "HDR10",
-        "depth": 10,
-        "mastering": "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
-        "max_cll": "1000,400",
-    },
+    "hdr10.mkv": HDR10,
+    "hdr10plus.mkv": {**HDR10, "hdr": "HDR10+"},
+    "hdr10plus.mp4": {**HDR10, "hdr": "HDR10+"},
+    "dolby.mp4": {**HDR10, "hdr": "Dolby Vision"},
+    "dolby.mkv": {**HDR10, "hdr": "Dolby Vision"},
+    "dolby.ts": {**HDR10, "hdr": "Dolby Vision"},
+    "dolby_unlabelled.mkv": {**HDR10, "hdr": "Dolby Vision"},
     "hlg.mp4": {"hdr": "HLG", "depth": 10, "fps": 50.0},
     "rotated90.mp4": {"shown": (90, 160), "coded": (160, 90), "rotation": 270, "aspect": "9:16"},
     "vfr.mp4": {"fps": 37.333, "peak": 60.0},

@@ -21,6 +21,8 @@ from typing import Protocol
 
 import pytest
 
+from tests.support import dynamic_hdr
+
 V = ["-f", "lavfi", "-i", "testsrc2=s=160x90:r=24000/1001:d=2"]
 A = ["-f", "lavfi", "-i", "sine=f=440:r=48000:d=2"]
 A51 = ["-f", "lavfi", "-i", "sine=f=440:r=48000:d=2,aformat=channel_layouts=5.1"]
@@ -88,7 +90,7 @@ def build(folder: Path) -> None:
     _plain(make)
     _audio(make)
     _rich(make, folder)
-    _geometry(make)
+    _geometry(make, folder)
     _streams(make, folder)
     _damaged(make, folder)
     for name in STRANGE_NAMES:
@@ -148,10 +150,11 @@ def _rich(make: Make, folder: Path) -> None:
     make("-i multi.mkv -map 0:v -map 0:a -map 0:s:0 -map 0:s:1 -c copy -c:s mov_text multi.mp4")
 
 
-def _geometry(make: Make) -> None:
+def _geometry(make: Make, folder: Path) -> None:
     h265 = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -colorspace bt2020nc -color_primaries bt2020"
     make(source("160x90"), h265, ["-x265-params", HDR, "-color_trc", "smpte2084", "hdr10.mkv"])
     make(source("160x90", "50"), h265, ["-x265-params", HLG, "-color_trc", "arib-std-b67", "hlg.mp4"])
+    _dynamic_range(make, folder, h265)
     make("-i h264_aac.mp4 -c copy -metadata:s:v:0 rotate=90 rotated90.mp4")
     make(
         source("160x90", "60", 4),
@@ -174,6 +177,24 @@ def _geometry(make: Make) -> None:
     ):
         make(source(size, "24", 0.25), X, "-crf 40", name)
     make(source("1440x1080", "25", 0.25), "-vf setsar=4/3", X, "hdv_1440x1080.mp4")
+
+
+def _dynamic_range(make: Make, folder: Path, h265: str) -> None:
+    """HDR10+ in the pictures; Dolby Vision 8.1 in container and pictures, and in the pictures alone."""
+    flags = ["-x265-params", HDR + ":bframes=0", "-color_trc", "smpte2084"]
+    make(source("160x90", "24", 0.5), h265, flags, "-f hevc plain.hevc")
+    plain = (folder / "plain.hevc").read_bytes()
+    (folder / "plus.hevc").write_bytes(dynamic_hdr.with_units(plain, before=dynamic_hdr.hdr10_plus()))
+    (folder / "dolby.hevc").write_bytes(dynamic_hdr.with_units(plain, behind=dynamic_hdr.dolby_vision()))
+    make("-f hevc -r 24 -i plus.hevc -c copy hdr10plus.mkv")
+    make("-f hevc -r 24 -i plus.hevc -c copy -tag:v hvc1 hdr10plus.mp4")
+    make("-f hevc -r 24 -i dolby.hevc -c copy dolby_unlabelled.mkv")
+    make("-f hevc -r 24 -i dolby.hevc -c copy -tag:v hvc1 dolby.mp4")
+    dynamic_hdr.add_configuration(folder / "dolby.mp4")
+    make("-i dolby.mp4 -c copy -strict unofficial dolby.mkv")
+    make("-i dolby.mp4 -c copy -strict unofficial dolby.ts")
+    for name in ("plain.hevc", "plus.hevc", "dolby.hevc"):
+        (folder / name).unlink()
 
 
 def _streams(make: Make, folder: Path) -> None:
@@ -239,7 +260,9 @@ def png(width: int, height: int, claimed_height: int | None = None) -> bytes:
 
 def _place() -> Path:
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, timeout=60, check=True).stdout[:60]
-    digest = hashlib.sha256(version + Path(__file__).read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(
+        version + Path(__file__).read_bytes() + Path(dynamic_hdr.__file__).read_bytes()
+    ).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"taskdeck-media-corpus-{os.getuid()}-{digest}"
 
 
