@@ -16,7 +16,8 @@ from typing import Any, Final, cast
 from engines.archive.backends import libarchive_ffi
 from engines.archive.containment import escape, file_mode, finish
 from engines.archive.encodings import Decoder
-from engines.archive.extract.run import Keeping, Run, member_errors, write_all
+from engines.archive.extract.copying import write_all
+from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError

@@ -320,13 +320,6 @@ class Checkpoints:
                         self._job.save({**self._base, "members": count})
 
 
-def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write every byte: the kernel may take fewer when the disk is nearly full or a limit is near."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
-
-
 class member_errors:  # noqa: N801 - reads as a clause; a class costs a third of a generator
     """OSErrors met while writing a member in our words."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engines.archive.containment import Parts, cannot_make, escape, file_mode, finish, folded
 from engines.archive.encodings import Decoder
-from engines.archive.extract.run import Run, write_all
+from engines.archive.extract.copying import Copier, Copy, write_all
+from engines.archive.extract.run import Run
 from engines.archive.extract.streams import Stream, cut_off, open_stream
 from engines.archive.extract.tar_headers import Blocks, Header, MalformedError, Reader, TruncatedError, malformed
 from engines.archive.member import Member, MemberKind
@@ -21,7 +21,6 @@ from engines.operations import Conflict
 _CHECK_BYTES = 4 << 20  # between two looks at whether to stop
 _CHECK_MEMBERS = 64
 _KERNEL_BYTES = 1 << 20  # smaller members are in memory already
-_CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
 
 
 class Opened:
@@ -65,23 +64,24 @@ def extract(run: Run) -> None:
     Raises:
         TaskdeckError: see `engines.archive.extract.job.run`.
     """
-    writer = _Writer(run)
+    unpacking = _Unpacking(run)
     try:
-        with opened(run) as archive:
+        with opened(run) as archive, unpacking:
             for index, header in enumerate(archive.reader):
-                writer.member(archive, index, header)
-            writer.end(archive)
+                unpacking.member(archive, index, header)
+            unpacking.end(archive)
     except TaskdeckError as error:
         run.spoiled(run.found.path.name, error)
-    run.committed(writer.count)
+    run.committed(unpacking.count)
 
 
-class _Writer:
-    """Writes members in the order they come."""
+class _Unpacking:
+    """Takes members in the order they come; large ones of a bare tar are left to a `Copier`."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.count = 0
+        self._copier = Copier(run.job.check)
         self._seen: set[Parts] = set()
         self._folded: set[str] = set()
         self._next_check = 0
@@ -115,6 +115,25 @@ class _Writer:
         if not archive.reader.ended and self.count == 0:
             raise MalformedError("it holds nothing")
 
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """Wait until everything is written, unless it is thrown away anyway."""
+        try:
+            if kind is None or (self.run.op.keep_broken and issubclass(kind, Exception)):
+                self._copier.wait(self._look)
+                self._failures()
+        finally:
+            self._copier.close()
+
+    def _failures(self) -> None:
+        for copy in self._copier.failed():
+            self.run.files -= 1
+            self.run.tree.unlink(copy.parts)
+            assert copy.error is not None
+            self.run.spoiled(copy.name, copy.error)
+
     def _look(self) -> None:
         run, archive = self.run, self._archive
         run.job.check()
@@ -122,8 +141,9 @@ class _Writer:
         if archive is not None:
             self._next_check = archive.blocks.position + _CHECK_BYTES
             run.budget.ratio(self._item, archive.blocks.position, archive.stream.packed)
-            run.progress(min(archive.stream.packed, archive.total), archive.total, self._item)
-        run.committed(self.count)
+            run.progress(min(archive.stream.packed, archive.total) - self._copier.left, archive.total, self._item)
+        self._failures()
+        run.committed(self._copier.whole(self.count))
 
     def _place(self, archive: Opened, header: Header, done: bool) -> None:
         run = self.run
@@ -199,69 +219,68 @@ class _Writer:
             run.budget.spend(header.size)
             run.wrote()
             return
-        whole = False
         descriptor = run.tree.create(parts, file_mode(header.mode))
+        whole = taken_over = False
         try:
-            if header.pieces is None:
-                self._copy(archive, descriptor, header.size)
-            else:
+            if header.pieces is not None:
                 self._sparse(archive, descriptor, header)
-            finish(descriptor, header.mode, header.mtime)
+            elif archive.descriptor is not None and header.size > _KERNEL_BYTES:
+                copy = self._begin_copy(archive, descriptor, header, parts)
+                taken_over = True
+                self._copier.add(copy)
+            else:
+                self._data(archive, descriptor, header.size)
+            if not taken_over:
+                finish(descriptor, header.mode, header.mtime)
             whole = True
         except OSError as error:
             raise cannot_make(parts, error) from None
         finally:
-            os.close(descriptor)
+            if not taken_over:
+                os.close(descriptor)
             if not whole:
                 run.tree.unlink(parts)
         run.files += 1  # one thread only
 
-    def _copy(self, archive: Opened, descriptor: int, size: int) -> None:
+    def _data(self, archive: Opened, descriptor: int, size: int) -> None:
         piece = archive.blocks.piece(size)
         if piece is not None:  # most small files: one write, no loop
             self.run.budget.spend(size)
             if size:
                 write_all(descriptor, piece)
             return
-        if archive.descriptor is not None and size > _KERNEL_BYTES:
-            size = self._copy_inside_kernel(archive, archive.descriptor, descriptor, size)
         for view in archive.blocks.views(size):
             self.run.budget.spend(len(view))
             write_all(descriptor, view)
             if archive.blocks.position >= self._next_check:
                 self._look()
 
-    def _copy_inside_kernel(self, archive: Opened, source: int, descriptor: int, size: int) -> int:
-        """Large members of a bare tar never pass through this process (a tar has no checksum of data).
-
-        Returns:
-            The bytes left to copy by hand: all of them where the kernel cannot, as between two kinds of file system.
-        """
+    def _begin_copy(self, archive: Opened, descriptor: int, header: Header, parts: Parts) -> Copy:
+        """What is in memory already is written here, the rest is passed over: the kernel copies it."""
+        assert archive.descriptor is not None
         blocks = archive.blocks
+        self.run.budget.spend(header.size)
         start = blocks.buffered()
-        self.run.budget.spend(len(start))
         write_all(descriptor, start)
-        left = size - len(start)
-        while left:
-            try:
-                count = os.copy_file_range(source, descriptor, min(left, _CHECK_BYTES), blocks.position)
-            except OSError as error:
-                if error.errno in _CANNOT_COPY:
-                    return left
-                raise
-            if not count:
-                raise TruncatedError
-            self.run.budget.spend(count)
-            blocks.skip(count)
-            left -= count
-            self._look()
-        return 0
+        position, count = blocks.position, header.size - len(start)
+        blocks.skip(count)  # raises when the archive ends before
+        return Copy(
+            self.count,
+            header.name,
+            parts,
+            descriptor,
+            archive.descriptor,
+            position,
+            count,
+            header.mode,
+            header.mtime,
+        )
 
     def _sparse(self, archive: Opened, descriptor: int, header: Header) -> None:
         os.ftruncate(descriptor, header.real_size)
         for offset, length in header.pieces or ():
             os.lseek(descriptor, offset, os.SEEK_SET)
-            self._copy(archive, descriptor, length)
+            self._data(archive, descriptor, length)
 
 
 def members(run: Run, *, read_all: bool = False) -> Iterator[Member]:

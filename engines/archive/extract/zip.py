@@ -15,7 +15,8 @@ from isal import isal_zlib
 from engines.archive.containment import Parts, cannot_make, file_mode, finish
 from engines.archive.encodings import Decoder
 from engines.archive.extract import zip_codec
-from engines.archive.extract.run import Batches, Keeping, Run, member_errors, write_all
+from engines.archive.extract.copying import write_all
+from engines.archive.extract.run import Batches, Keeping, Run, member_errors
 from engines.archive.extract.zip_codec import WrongPasswordError, label
 from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool, read_directory
 from engines.archive.member import MemberKind
