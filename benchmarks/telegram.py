@@ -22,6 +22,7 @@ from engines.paths import PathPolicy
 from tests.support.fake_tasks import FakeTasks, make_view
 from tests.telegram.bot import running_bot, settings_for
 from tests.telegram_server import Person, TelegramServer
+from tui_app.telegram.gateway import Delivery
 from tui_app.telegram.service import TelegramService
 from tui_app.telegram.upload import Sender, Slice
 
@@ -179,7 +180,7 @@ async def send_ours(gateway: Any, chat: int, name: str, fd: int) -> None:
     try:
         sender = Sender(gateway, ready, lambda _: None, lambda _: None)
         uploaded, mark = await sender.upload(Slice(fd, name, 0, UPLOAD))
-        await gateway.send_file(chat, uploaded, random_id=mark.random_id)
+        await gateway.send_file(chat, uploaded, Delivery(random_id=mark.random_id))
     finally:
         os.close(fd)
 

@@ -99,6 +99,9 @@ class Job(Protocol):
         """Record a temporary path durably before it is made, and return it.
 
         A checkpoint given before is durable too when this returns.
+
+        Raises:
+            TaskdeckError: `path.outside_roots` when its folder leads outside by now.
         """
 
     def release(self, path: Path) -> None:

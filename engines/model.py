@@ -268,6 +268,8 @@ class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Idempotency key: the same key gives the same task."""
     paused: bool = False
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    roots: tuple[str, ...] = ()
+    """Folders the task must stay in, inside those of the daemon; empty: all of them. Kept over retries and repeats."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

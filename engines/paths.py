@@ -43,19 +43,42 @@ class PathPolicy(msgspec.Struct, frozen=True):
             resolved.append(os.path.realpath(path))
         return cls(tuple(dict.fromkeys(resolved)))
 
+    def narrowed(self, roots: tuple[str, ...]) -> PathPolicy:
+        """What this policy and other roots (absolute, links resolved) both allow; itself when there are none.
+
+        Raises:
+            TaskdeckError: `path.outside_roots` when nothing is left.
+        """
+        if not roots:
+            return self
+        other = PathPolicy(roots)
+        both = [root for root in roots if self.allows(root)] + [root for root in self.roots if other.allows(root)]
+        if not both:
+            raise TaskdeckError(
+                "path.outside_roots",
+                "cannot work in " + " or ".join(f"'{display(root)}'" for root in roots),
+                "it lies outside the allowed folders",
+                "add it to `roots` in the settings or choose another",
+            )
+        return PathPolicy(tuple(dict.fromkeys(both)))
+
     def allows(self, path: str) -> bool:
         """Whether the path, with links resolved, lies at or below a root."""
         real = os.path.realpath(path)
         return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self.roots)
 
-    def source(self, given: str, *, base: str | None = None) -> Path:
-        """The absolute path of an input that exists; its last component may be a dangling link.
+    def source(self, given: str, *, base: str | None = None, as_link: bool = False) -> Path:
+        """The absolute path of an input that exists.
+
+        Args:
+            as_link: A link in the last component is taken as itself (packed, not opened): it may be dangling or
+                lead anywhere.
 
         Raises:
             TaskdeckError: `path.missing`, `path.outside_roots`, `path.unreadable`, `unsupported` (URI scheme).
         """
         path = self._absolute(given, base)
-        self._inside(path, given)
+        self.contain(path, given, as_link=as_link)
         try:
             os.lstat(path)
         except FileNotFoundError:
@@ -73,18 +96,25 @@ class PathPolicy(msgspec.Struct, frozen=True):
             TaskdeckError: `path.outside_roots`, `unsupported` (URI scheme).
         """
         path = self._absolute(given, base)
-        self._inside(path, given)
+        self.contain(path, given)
         return path
 
-    def _inside(self, path: Path, given: str) -> None:
-        # The folder is resolved, the last component is not followed: packing a link means the link.
-        parent = path.parent if path.name else path
-        if self.allows(str(path)) or (path.is_symlink() and self.allows(str(parent))):
+    def contain(self, path: Path, given: str = "", *, as_link: bool = False) -> None:
+        """Refuse an absolute path outside; it need not exist. `given` is what the user wrote, for the sentence.
+
+        Raises:
+            TaskdeckError: `path.outside_roots`.
+        """
+        # Resolved as a whole: what is opened there is what the links lead to. A link that is packed is not opened.
+        if self.allows(str(path)):
+            return
+        link = path.is_symlink() and self.allows(str(path.parent))
+        if link and as_link:
             return
         raise TaskdeckError(
             "path.outside_roots",
-            f"cannot touch '{display(given)}'",
-            "it lies outside the allowed folders",
+            f"cannot touch '{display(given or str(path))}'",
+            "it is a link that leads out of the allowed folders" if link else "it lies outside the allowed folders",
             "use a path below " + " or ".join(display(root) for root in self.roots) + ", or add a root in the settings",
         )
 

@@ -13,7 +13,7 @@ import msgspec
 from engines.archive.volumes import Volumes, gather
 from engines.errors import TaskdeckError
 from engines.names import display
-from engines.paths import unreadable
+from engines.paths import PathPolicy, unreadable
 
 
 class Family(StrEnum):
@@ -100,12 +100,15 @@ _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!")
 _SUFFIXES: Final = {"gz": "tgz", "bz2": "tbz2", "xz": "txz", "zst": "tzst"}
 
 
-def detect(path: Path) -> Found:
+def detect(path: Path, policy: PathPolicy | None = None) -> Found:
     """Recognise an archive from any of its volumes.
+
+    Args:
+        policy: Where all its volumes must lie, links followed; not asked when None.
 
     Raises:
         TaskdeckError: `path.missing`, `path.kind` (a folder), `path.unreadable`, `archive.not_archive`,
-            `archive.volume`.
+            `archive.volume`, `path.outside_roots`.
     """
     try:
         kind = os.stat(path).st_mode
@@ -115,6 +118,9 @@ def detect(path: Path) -> Found:
         what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
         raise TaskdeckError("path.kind", f"cannot read '{display(path)}' as an archive", f"it is {what}")
     volumes = gather(path)
+    if policy is not None:
+        for volume in volumes:
+            policy.contain(volume)
     with Volumes(volumes) as source:
         found = _recognise(source, volumes)
     if found is None:

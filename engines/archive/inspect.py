@@ -122,7 +122,7 @@ def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
         TaskdeckError: `archive.not_archive`, `archive.damaged`, `archive.limit`, `archive.volume`,
             `password.needed`, `password.wrong` (archives with hidden names), `tool.missing`.
     """
-    found = detect(Path(op.path))
+    found = detect(Path(op.path), job.policy)
     with reading(op, job, found) as run:
         listing = list_members(run)
         packed = sum(os.stat(path).st_size for path in found.volumes)
@@ -187,7 +187,7 @@ def run_test(op: ZipTest, job: Job) -> Tested:
         TaskdeckError: `archive.damaged` with the failed members as its detail; else as `run_info`.
     """
     started = time.monotonic()
-    found = detect(Path(op.path))
+    found = detect(Path(op.path), job.policy)
     with reading(op, job, found, keep_broken=True) as run:
         _verify(run)
         if run.broken_count:

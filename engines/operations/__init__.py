@@ -11,6 +11,7 @@ import os
 import shlex
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -123,6 +124,7 @@ __all__ = [
     "as_command",
     "bad_value",
     "check",
+    "contain",
     "convert",
     "fields",
     "load",
@@ -173,7 +175,7 @@ def convert(data: Json, struct: type[Operation]) -> Operation:
         op: Operation = msgspec.convert(data, struct)
     except msgspec.ValidationError as error:
         raise _unfit(data, struct, str(error)) from None
-    return _map_paths(op, from_uri)
+    return _replace_paths(op, lambda _, path: from_uri(path))
 
 
 def _unfit(data: Json, struct: type[Operation], message: str) -> TaskdeckError:
@@ -200,17 +202,28 @@ def absolute(op: Operation, policy: PathPolicy, *, base: str) -> Operation:
     Raises:
         TaskdeckError: see `PathPolicy.source` and `PathPolicy.target`.
     """
-    changes: dict[str, Any] = {}
+
+    def resolve(field: Field, given: str) -> str:
+        if field.accepts is Accepts.SOURCE:
+            return str(policy.source(given, base=base, as_link=field.as_link))
+        return str(policy.target(given, base=base))
+
+    return _replace_paths(op, resolve)
+
+
+def contain(op: Operation, policy: PathPolicy) -> None:
+    """Refuse an operation whose paths, absolute since its submission, lead outside by now.
+
+    A job does this when it starts: it may have waited for days, and its links may have been turned meanwhile.
+
+    Raises:
+        TaskdeckError: `path.outside_roots`.
+    """
     for field in fields(type(op)):
         value = getattr(op, field.name)
-        if value is None or field.accepts not in PATHS:
-            continue
-        resolve = policy.source if field.accepts is Accepts.SOURCE else policy.target
-        if field.repeated:
-            changes[field.name] = tuple(str(resolve(item, base=base)) for item in value)
-        else:
-            changes[field.name] = str(resolve(value, base=base))
-    return msgspec.structs.replace(op, **changes) if changes else op
+        if value and field.accepts in PATHS:
+            for path in value if field.repeated else (value,):
+                policy.contain(Path(path), as_link=field.as_link)
 
 
 def check(op: Operation, policy: PathPolicy, settings: Settings) -> None:
@@ -231,16 +244,18 @@ def to_json(op: Operation) -> Json:
 
     Paths with bytes that are no UTF-8 become file: URIs; `parse` turns them back.
     """
-    return typing.cast("Json", msgspec.to_builtins(_map_paths(op, to_uri)))
+    return typing.cast("Json", msgspec.to_builtins(_replace_paths(op, lambda _, path: to_uri(path))))
 
 
-def _map_paths(op: Operation, change: Callable[[str], str]) -> Operation:
+def _replace_paths(op: Operation, change: Callable[[Field, str], str]) -> Operation:
     """The operation with `change` applied to every path in it."""
     changes: dict[str, Any] = {}
     for field in fields(type(op)):
         value = getattr(op, field.name)
-        if value and field.accepts in PATHS:
-            changes[field.name] = tuple(map(change, value)) if field.repeated else change(value)
+        if value is not None and field.accepts in PATHS:
+            changes[field.name] = (
+                tuple(change(field, item) for item in value) if field.repeated else change(field, value)
+            )
     return msgspec.structs.replace(op, **changes) if changes else op
 
 

@@ -55,10 +55,10 @@ class Owner(StrEnum):
 class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
     """Pack files and folders into an archive."""
 
-    path: Annotated[str, arg("File or folder to pack.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("File or folder to pack.", positional=True, accepts=Accepts.SOURCE, as_link=True)]
     format: Annotated[ArchiveFormat | None, arg("Archive format.", positional=True)] = None
     level: Annotated[Level | None, arg("0 stores, 9 packs hardest.", positional=True)] = None
-    add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE)] = ()
+    add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE, as_link=True)] = ()
     output: Annotated[
         str | None,
         arg("Archive to write, with --each a folder (default: beside the source).", accepts=Accepts.TARGET),
@@ -122,10 +122,10 @@ class Convert(Operation, frozen=True, kw_only=True, tag="convert"):
 class Estimate(Operation, frozen=True, kw_only=True, tag="estimate"):
     """Foretell size, time and space of an archive from samples."""
 
-    path: Annotated[str, arg("File or folder to pack.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("File or folder to pack.", positional=True, accepts=Accepts.SOURCE, as_link=True)]
     format: Annotated[ArchiveFormat | None, arg("Archive format.", positional=True)] = None
     level: Annotated[Level | None, arg("0 stores, 9 packs hardest.", positional=True)] = None
-    add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE)] = ()
+    add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE, as_link=True)] = ()
     exclude: Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)] = ()
     include: Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)] = ()
     gitignore: Annotated[bool, arg("Leave out what .gitignore files name, and .git itself.")] = False

@@ -15,6 +15,7 @@ class Send(Operation, frozen=True, kw_only=True, tag="send"):
     chat: Annotated[
         int | None, arg("Chat id of an allowed user or group (default: the first allowed user).", positional=True)
     ] = None
+    topic: Annotated[int | None, arg("Id of a topic of the group.", advanced=True)] = None
     caption: Annotated[str, arg("Text under the file.")] = ""
 
 

@@ -50,14 +50,18 @@ def arg(
     positional: bool = False,
     accepts: Accepts = Accepts.TEXT,
     advanced: bool = False,
+    as_link: bool = False,
 ) -> Meta:
     """Describe a field: its help, place and content. `advanced` fields are folded away in forms.
+
+    A source that is a link is what the link leads to, which must lie in the roots as well; `as_link` means the
+    link itself, which is packed and never opened.
 
     Ranges belong to the value's own type: `Annotated[Level | None, arg(...)]`.
     """
     return Meta(
         description=text,
-        extra={"positional": positional, "accepts": accepts, "advanced": advanced},
+        extra={"positional": positional, "accepts": accepts, "advanced": advanced, "as_link": as_link},
         extra_json_schema={
             "x-accepts": accepts.value,
             **({"writeOnly": True} if accepts is Accepts.SECRET else {}),
@@ -156,6 +160,7 @@ class Field:
     positional: bool
     accepts: Accepts
     advanced: bool
+    as_link: bool
     ge: float | None
     le: float | None
 
@@ -214,6 +219,7 @@ def fields(struct: type[Operation]) -> tuple[Field, ...]:
                 positional=extra.get("positional", False),
                 accepts=extra.get("accepts", Accepts.TEXT),
                 advanced=extra.get("advanced", False),
+                as_link=extra.get("as_link", False),
                 ge=limits.ge,
                 le=limits.le,
             )

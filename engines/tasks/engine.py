@@ -135,6 +135,7 @@ class Engine:
             return
         try:
             spec = spec_of(record.op_name)
+            policy = self.policy.narrowed(record.roots)
             run = self._new_run(record)
         except TaskdeckError as error:
             await self.fail(record, error.info)
@@ -163,7 +164,7 @@ class Engine:
         record.moved = time.monotonic()
         struct = f"{spec.struct.__module__}:{spec.struct.__qualname__}"
         work = Work(record.id, record.attempt, record.op, struct, spec.run, record.checkpoint, dict(record.secrets))
-        await run.begin(work, self.settings, self.policy.roots)
+        await run.begin(work, self.settings, policy.roots)
         self.spawn(self._follow(record, run))
 
     def _new_run(self, record: Record) -> ProcessRun | HostedRun:

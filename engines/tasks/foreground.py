@@ -82,6 +82,7 @@ class ForegroundJob:
 
     def claim(self, path: Path) -> Path:
         """See `Job.claim`."""
+        self.policy.contain(path)
         with self._lock:
             self._claimed.add(path)
         return path

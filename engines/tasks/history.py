@@ -11,7 +11,7 @@ import msgspec
 
 from engines.model import TaskEvent, TaskState, TaskView
 from engines.query import Filter, Sort
-from engines.tasks.rows import KIND_ORDER, VIEW, view_of
+from engines.tasks.rows import KIND_ORDER, VIEW, roots_of, view_of
 
 LIVE_FIRST: Final = frozenset({Sort.STATE, Sort.SPEED, Sort.ETA, Sort.PROGRESS})
 """Orders that only live tasks have; ended ones follow, the latest first."""
@@ -210,11 +210,11 @@ def body(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], 
     return msgspec.json.decode(params), msgspec.json.decode(result) if result else None, after
 
 
-def order(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], list[str]]:
-    """What a task was asked to do, without secrets, and the names of the secrets it was given."""
-    query = "SELECT params, secret_names FROM body JOIN task ON task.id = body.task WHERE task=?"
-    params, names = connection.execute(query, (task_id,)).fetchone()
-    return msgspec.json.decode(params), msgspec.json.decode(names, type=list[str])
+def order(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
+    """What a task was asked to do, without secrets, the names of the secrets it was given, and its own roots."""
+    query = "SELECT params, secret_names, roots FROM body JOIN task ON task.id = body.task WHERE task=?"
+    params, names, roots = connection.execute(query, (task_id,)).fetchone()
+    return msgspec.json.decode(params), msgspec.json.decode(names, type=list[str]), roots_of(roots)
 
 
 def log_after(connection: sqlite3.Connection, task_id: str, after: int, limit: int) -> list[tuple[int, str]]:

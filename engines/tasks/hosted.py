@@ -18,7 +18,7 @@ from engines.errors import TaskdeckError
 from engines.job import PROGRESS_EVERY, Stop, Stopped
 from engines.model import Json, Progress
 from engines.names import display
-from engines.operations import convert, spec_of
+from engines.operations import contain, convert, spec_of
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.tasks.run import End, Ending, Sink, Work
@@ -76,6 +76,7 @@ class HostedJob:
 
     async def claim(self, path: Path) -> Path:
         """See `Job.claim`."""
+        self.policy.contain(path)
         await self._sink.claim(path)
         return path
 
@@ -137,6 +138,7 @@ class HostedRun:
     async def _run(self, work: Work, job: HostedJob) -> End:
         try:
             op = convert(work.op, spec_of(str(work.op.get("op"))).struct)
+            contain(op, job.policy)
             self._sink.started()
             result = await self._function(op, job)
             return End(Ending.RESULT, result=msgspec.to_builtins(result) if result is not None else {})

@@ -24,6 +24,7 @@ class Record:
         op: The operation as JSON, without secrets.
         secret_names: Secret parameters it was given; their values are in `secrets` until a restart.
         crashes: Runs that ended without a result; counts towards `max_attempts`.
+        roots: Folders it must stay in, links resolved; empty: the daemon's.
         resume_at: When a pause ends by itself.
         rev: Revision of its last change; `srev` of its last change in more than progress.
     """
@@ -43,6 +44,7 @@ class Record:
     resumable: bool
     writes: bool
     after: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
     not_before: float | None = None
     resume_at: float | None = None
     attempt: int = 0

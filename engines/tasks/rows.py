@@ -9,6 +9,7 @@ import msgspec
 
 from engines.errors import ErrorInfo
 from engines.model import Json, Kind, TaskEvent, TaskState, TaskView, WaitReason
+from engines.paths import from_uri, to_uri
 from engines.tasks.record import Record
 from engines.tasks.states import ACTIONS
 from engines.tasks.store import Statement
@@ -21,10 +22,12 @@ _COLUMNS: Final = (
     "id", "op", "kind", "title", "state", "owner", "face", "priority", "position", "attempt", "crashes",
     "max_attempts", "resumable", "writes", "created", "started", "finished", "not_before", "resume_at", "done",
     "total", "unit", "item", "stage", "reason", "note", "disk_free", "output", "error", "secret_names", "search",
-    "name_key", "kind_order",
+    "name_key", "kind_order", "roots",
 )  # fmt: skip
 _CHANGING: Final = tuple(
-    name for name in _COLUMNS if name not in ("id", "op", "kind", "title", "owner", "created", "name_key", "kind_order")
+    name
+    for name in _COLUMNS
+    if name not in ("id", "op", "kind", "title", "owner", "created", "name_key", "kind_order", "roots")
 )
 _INSERT: Final = f"INSERT INTO task ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE: Final = f"UPDATE task SET {', '.join(f'{name}=?' for name in _CHANGING)} WHERE id=?"  # noqa: S608
@@ -73,12 +76,18 @@ def _values(record: Record) -> dict[str, Any]:
         "search": "\n".join(words).casefold(),
         "name_key": record.title.casefold(),
         "kind_order": KIND_ORDER[record.kind],
+        "roots": text([to_uri(root) for root in record.roots]),
     }
 
 
 def text(value: object) -> str:
     """JSON for a column."""
     return _encode(value).decode()
+
+
+def roots_of(column: str) -> tuple[str, ...]:
+    """The folders a task must stay in, from their column."""
+    return tuple(from_uri(root) for root in msgspec.json.decode(column, type=list[str]))
 
 
 def insert(record: Record) -> list[Statement]:
@@ -196,6 +205,7 @@ def _record(connection: sqlite3.Connection, row: dict[str, Any]) -> Record:
         resumable=bool(row["resumable"]),
         writes=bool(row["writes"]),
         after=tuple(name for (name,) in after),
+        roots=roots_of(row["roots"]),
         not_before=row["not_before"],
         resume_at=row["resume_at"],
         attempt=row["attempt"],

@@ -99,5 +99,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         value TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE task ADD COLUMN roots TEXT NOT NULL DEFAULT '[]';",
 )
 """Never edit one that was released; append."""

@@ -185,7 +185,7 @@ class TaskService:
     ) -> TaskView:
         """See `Tasks.submit`."""
         demand_options(options)
-        request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, base)
+        request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, base, roots=options.roots)
         if options.key is not None and (known := await self._by_key(actor, options.key, request)):
             return known
         after = tuple(dict.fromkeys([await self.reader.resolve(task_id) for task_id in options.after]))
@@ -194,8 +194,10 @@ class TaskService:
     async def repeat(self, task_id: str, *, actor: Actor) -> TaskView:
         """See `Tasks.repeat`."""
         full = await self.reader.resolve(task_id)
-        op, asked = await self.store.read(lambda c: history.order(c, full))
-        request = await asyncio.to_thread(prepare, op, self.engine.policy, self.settings, None, unknown=asked)
+        op, asked, roots = await self.store.read(lambda c: history.order(c, full))
+        request = await asyncio.to_thread(
+            prepare, op, self.engine.policy, self.settings, None, unknown=asked, roots=roots
+        )
         return await self._enqueue(request, SubmitOptions(), (), actor, asked=asked)
 
     async def _enqueue(
@@ -352,6 +354,7 @@ class TaskService:
             resumable=request.resumable,
             writes=request.spec.writes,
             after=after,
+            roots=request.roots,
             not_before=options.not_before,
             secret_names=tuple(sorted(request.secrets)),
             secrets=dict(request.secrets),

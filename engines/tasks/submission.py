@@ -27,6 +27,7 @@ class Request:
     json: Json
     title: str
     resumable: bool
+    roots: tuple[str, ...]
     secrets: dict[str, str] = field(repr=False)
 
     @property
@@ -36,7 +37,13 @@ class Request:
 
 
 def prepare(
-    data: Json, policy: PathPolicy, settings: Settings, base: str | None, *, unknown: Collection[str] = ()
+    data: Json,
+    policy: PathPolicy,
+    settings: Settings,
+    base: str | None,
+    *,
+    unknown: Collection[str] = (),
+    roots: tuple[str, ...] = (),
 ) -> Request:
     """Check a request; touches the disk (stat calls), so call it off the event loop.
 
@@ -46,10 +53,14 @@ def prepare(
         settings: Defaults of parameters that were left out.
         base: Directory of relative paths.
         unknown: Secrets that will be given later; the checks see a stand-in for each.
+        roots: Folders the task must stay in; empty: those of the policy.
 
     Raises:
         TaskdeckError: `usage`, `value`, `path.*`, and what the operation's own check raises.
     """
+    if roots:
+        roots = PathPolicy.of(roots).roots
+        policy = policy.narrowed(roots)
     op = operations.with_defaults(operations.parse({**data, **dict.fromkeys(unknown, _STAND_IN)}), settings)
     op = operations.absolute(op, policy, base=base or policy.roots[0])
     operations.check(op, policy, settings)
@@ -57,7 +68,9 @@ def prepare(
     for name in unknown:
         secrets.pop(name, None)
     spec = operations.spec_of(op)
-    return Request(spec, bare, operations.to_json(bare), operations.title(bare), spec.is_resumable(bare), secrets)
+    return Request(
+        spec, bare, operations.to_json(bare), operations.title(bare), spec.is_resumable(bare), roots, secrets
+    )
 
 
 def demand_options(options: SubmitOptions) -> None:

@@ -106,6 +106,7 @@ class WorkerJob:
 
     def claim(self, path: Path) -> Path:
         """See `Job.claim`: returns when the daemon has it on disk."""
+        self.policy.contain(path)
         self._ask("claim", path)
         return path
 
@@ -240,10 +241,11 @@ def _failure(line: JobLine, error: Exception, out: Pipe) -> Json:
 
 
 def _call(line: JobLine, job: WorkerJob, out: Pipe) -> Json:
-    from engines.operations import Operation, convert, load  # loaded before the job is known: see `main`
+    from engines.operations import Operation, contain, convert, load  # loaded before the job is known: see `main`
 
     op = convert(line.op, cast("type[Operation]", load(line.struct)))
     function = load(line.function)
+    contain(op, job.policy)
     out.send({"t": "started"})
     result: Any = function(op, job)
     return {"t": "result", "result": msgspec.to_builtins(result) if result is not None else {}}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.model import Actor, TaskState
+from engines.model import Action, Actor, TaskState
 from tests.support.operations import added_operations as extra_operations
 from tests.telegram.bot import Bot, running_bot, settings_for
-from tests.telegram_server import Sent, TelegramServer
+from tests.telegram_server import Person, Sent, TelegramServer
 from tui_app.telegram import cards
 
 pytestmark = pytest.mark.pyrogram
@@ -34,6 +34,15 @@ def boards(messages: list[Sent]) -> list[Sent]:
     return [message for message in messages if message.text.startswith("Tasks")]
 
 
+async def cancel(person: Person, board: Sent) -> str:
+    """Press Cancel, and Yes when asked."""
+    assert await person.press(board, "Cancel") == "Really? Answer below."
+    question = await person.receives(lambda m: "Yes" in str(m.buttons) and m.chat_id == board.chat_id)
+    note = await person.press(question, "Yes")
+    await person.sees(lambda: question.deleted)
+    return note
+
+
 async def test_buttons_pause_resume_and_cancel_a_task_of_any_face(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -47,7 +56,7 @@ async def test_buttons_pause_resume_and_cancel_a_task_of_any_face(
         assert (await bot.tasks.view(task)).state in (TaskState.PAUSED, TaskState.PAUSING)
         await ann.press(board, "Resume")
         await ann.receives(lambda m: m is board and "Pause" in str(m.buttons))
-        await ann.press(board, "Cancel")
+        assert "cancel" in await cancel(ann, board)
         assert (await bot.end_of(task)).state is TaskState.CANCELLED
         events = await bot.tasks.events(task_id=task)
         assert any(event.actor == f"telegram:{ann.id}" and event.face == "telegram" for event in events)
@@ -101,9 +110,10 @@ async def test_buttons_of_an_old_status_message_still_answer(
         task = await long_task(bot)
         ann.say("/status")
         old = await ann.receives(lambda m: "Cancel" in str(m.buttons))
-        await ann.press(old, "Cancel")
+        await cancel(ann, old)
         await bot.end_of(task)
-        assert "cancel" in (await ann.send_press(old, f"c:{task}".encode())).lower()
+        assert await ann.send_press(old, f"c:{task}".encode()) == "It has ended."
+        assert "cancel" in (await ann.send_press(old, f"y:{task}".encode())).lower()
         assert "cannot find" in await ann.send_press(old, b"c:zzzzzz")
         assert "another version" in await ann.send_press(old, b"\xff\xfe:what")
         assert "another version" in await ann.send_press(old, b"o:zip:notanumber")
@@ -125,7 +135,35 @@ async def test_others_cannot_press_the_buttons_of_ones_tasks(
             await eve.press(board, "Cancel", limit=0.5)
         assert not (await bot.tasks.view(task)).terminal
         await ann.press(board, "Cancel")
+        question = await ann.receives(lambda m: "Yes" in str(m.buttons) and m.chat_id == ops)
+        assert "cannot find task" in await ben.press(question, "Yes")
+        with pytest.raises(TimeoutError):
+            await eve.press(question, "Yes", limit=0.5)
+        assert not (await bot.tasks.view(task)).terminal
+        await ann.press(question, "Yes")
         assert (await bot.end_of(task)).state is TaskState.CANCELLED
+
+
+async def test_cancelling_asks_first_and_no_keeps_the_task(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        task = await long_task(bot, "a <b>.bin")
+        ann.say("/status")
+        board = await ann.receives(lambda m: "Cancel" in str(m.buttons))
+        await ann.press(board, "Cancel")
+        question = await ann.receives(lambda m: m.text.startswith("✖ Cancel a <b>.bin"))
+        assert question.buttons == [["✖ Yes, cancel", "↩️ No"]]
+        await ann.press(board, "Cancel")  # asked again: the question stands already
+        assert await ann.press(question, "No") == "It goes on."
+        assert question.deleted
+        assert not (await bot.tasks.view(task)).terminal
+        assert sum("Yes" in str(m.buttons) for m in ann.chat) == 1
+        await ann.press(board, "Cancel")
+        second = await ann.receives(lambda m: m.id > question.id and "Yes" in str(m.buttons))
+        await bot.tasks.control([task], Action.CANCEL, actor=Actor())  # meanwhile, on another face
+        await ann.sees(lambda: second.deleted)
 
 
 async def test_reading_members_see_and_ask_but_change_nothing(

@@ -10,7 +10,7 @@ import pytest
 from engines.settings import TelegramSettings
 from tests.telegram_server import TelegramServer, guard
 from tui_app.telegram.client import TelegramClient
-from tui_app.telegram.gateway import Button, Flood, Incoming, LoginRefused, NotModified, Press
+from tui_app.telegram.gateway import Button, Delivery, Flood, Incoming, LoginRefused, NotModified, Press
 
 pytestmark = pytest.mark.pyrogram
 
@@ -41,12 +41,13 @@ async def test_client_logs_in_and_exchanges_messages(telegram: TelegramServer, t
         assert client.username == telegram.bot_username
         ann.say("/zip a")
         await ann.sees(lambda: True)
-        message = await client.send_text(ann.id, "<b>hi</b> &lt;x&gt;", random_id=7, buttons=((Button("Go", "p:1"),),))
+        go = ((Button("Go", "p:1"),),)
+        message = await client.send_text(ann.id, "<b>hi</b> &lt;x&gt;", Delivery(random_id=7), buttons=go)
         seen = await ann.receives(lambda m: m.id == message)
         assert seen.text == "hi <x>"
         assert seen.buttons == [["Go"]]
         with pytest.raises(NotModified):
-            await client.edit_text(ann.id, message, "<b>hi</b> &lt;x&gt;", buttons=((Button("Go", "p:1"),),))
+            await client.edit_text(ann.id, message, "<b>hi</b> &lt;x&gt;", buttons=go)
         telegram.fail("messages.EditMessage", "FLOOD_WAIT_7", 420)
         with pytest.raises(Flood) as flood:
             await client.edit_text(ann.id, message, "more")

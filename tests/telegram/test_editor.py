@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,21 +13,19 @@ from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL, Board, Cha
 from tui_app.telegram.gateway import (
     TEXT_LIMIT,
     Buttons,
-    Document,
+    Delivery,
     Duplicate,
     Flood,
     GatewayError,
     Gone,
-    Incoming,
     NotModified,
     Unreachable,
-    Uploaded,
 )
 
 
 @dataclass
 class Limited:
-    """A gateway with the service's sliding window: so many edits a chat in any sixty seconds."""
+    """A writer with the service's sliding window: so many edits a chat in any sixty seconds."""
 
     edits_a_minute: int = 20
     shared: bool = False
@@ -51,24 +49,15 @@ class Limited:
     def _record(self, kind: str, text: str) -> None:
         self.log.append((asyncio.get_running_loop().time(), kind, text))
 
-    async def send_text(
-        self,
-        chat: int,
-        html: str,
-        *,
-        random_id: int,
-        buttons: Buttons = (),
-        reply_to: int | None = None,
-        silent: bool = False,
-    ) -> int:
+    async def send_text(self, chat: int, html: str, delivery: Delivery, *, buttons: Buttons = ()) -> int:
         await asyncio.sleep(0.05)
         if self.errors:
             raise self.errors.popleft()
-        if random_id in self.seen:
+        if delivery.random_id in self.seen:
             raise Duplicate("RANDOM_ID_DUPLICATE")
         if self.shared:
             self._count()
-        self.seen.add(random_id)
+        self.seen.add(delivery.random_id)
         self._record("send", html)
         if self.lose_answers:
             self.lose_answers -= 1
@@ -84,32 +73,6 @@ class Limited:
 
     async def delete(self, chat: int, messages: Sequence[int]) -> None:
         self._record("delete", str(list(messages)))
-
-    async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
-        raise NotImplementedError
-
-    async def fetch(self, chat: int, message: int) -> Incoming | None:
-        raise NotImplementedError
-
-    async def save_part(self, file_id: int, part: int, data: bytes, *, total: int, big: bool) -> None:
-        raise NotImplementedError
-
-    async def send_file(
-        self,
-        chat: int,
-        file: Uploaded,
-        *,
-        random_id: int,
-        caption: str = "",
-        photo: bool = False,
-        mime: str = "",
-        reply_to: int | None = None,
-        silent: bool = False,
-    ) -> None:
-        raise NotImplementedError
-
-    def chunks(self, document: Document, *, first: int = 0) -> AsyncIterator[bytes]:
-        raise NotImplementedError
 
     def times(self, kind: str) -> list[float]:
         return [at for at, what, _ in self.log if what == kind]

@@ -170,7 +170,7 @@ def test_a_command_about_a_file_takes_it_as_its_first_parameter() -> None:
 
 def test_offers_fit_buttons_and_name_what_exists() -> None:
     for name in ("a.zip", "b.mkv", "c.txt", "d.tar.gz"):
-        found = offers(Document("id", name, 1), 2**31)
+        found = offers([Document("id", name, 1)], 2**31)
         assert all(len(data.encode()) <= BUTTON_LIMIT for _, data in found)
         assert found[-1][1].startswith("o:save:")
 

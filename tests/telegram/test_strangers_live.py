@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.model import Action, Actor, TaskState
 from engines.settings import TelegramUser
 from tests.telegram.bot import Bot, running_bot, settings_for
 from tests.telegram_server import Person, TelegramServer
@@ -76,11 +77,48 @@ async def test_a_member_stays_inside_own_roots(telegram: TelegramServer, tmp_pat
             ben.say(command)
             await ben.sees(lambda before=before: len(ben.from_bot()) > before)  # type: ignore[misc]
             assert "path.outside_roots" in ben.from_bot()[-1].text
-        ben.say("/zip 'way out' --links follow")
-        await ben.receives(lambda m: "cannot follow links" in m.text)
         ben.say(f"/zip . --output {root}/stolen.zip")
         await ben.receives(lambda m: "outside" in m.text and "stolen" in m.text)
         assert (await bot.tasks.stats()).counts == {} or not any((await bot.tasks.stats()).counts.values())
+
+
+async def test_a_members_task_stays_in_own_roots_when_links_are_turned_and_an_admin_retries_it(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann, ben = telegram.person("Ann"), telegram.person("Ben")
+    (root / "ben" / "docs").mkdir(parents=True)
+    (root / "ben" / "docs" / "a.txt").write_text("own")
+    users = {str(ben.id): TelegramUser(role="control", roots=(str(root / "ben"),))}
+    async with running_bot(telegram, tmp_path, settings_for(root, ann, users=users)) as bot:
+        await bot.tasks.control_all(Action.PAUSE, actor=Actor())
+        ben.say("/zip docs/a.txt tar")
+        await ben.receives(lambda m: "a.txt" in m.text)
+        task = await bot.only_task("zip")
+        (root / "ben" / "docs" / "a.txt").unlink()
+        (root / "ben" / "docs").rmdir()
+        (root / "ben" / "docs").symlink_to(root / "my movies")
+        await bot.tasks.control_all(Action.RESUME, actor=Actor())
+        await ben.receives(lambda m: "path.outside_roots" in m.text)
+        ann.say(f"/retry {task.id}")
+        await ann.receives(lambda m: task.id in m.text)
+        await bot.end_of(task.id)
+        assert (await bot.tasks.view(task.id)).state is TaskState.FAILED
+        assert list(root.rglob("*.tar")) == []
+
+
+async def test_links_are_followed_inside_own_roots_only(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ben = telegram.person("Ben")
+    (root / "ben" / "docs").mkdir(parents=True)
+    (root / "ben" / "docs" / "way out").symlink_to(root / "my movies")
+    (root / "ben" / "docs" / "near").symlink_to("own.txt")
+    (root / "ben" / "docs" / "own.txt").write_text("of ben")
+    users = {str(ben.id): TelegramUser(role="control", roots=(str(root / "ben"),))}
+    async with running_bot(telegram, tmp_path, settings_for(root, users=users)) as bot:
+        ben.say("/zip docs tar --links follow")
+        await ben.receives(lambda m: m.text.startswith(("✅", "❌")))
+        await bot.end_of((await bot.only_task("zip")).id)
+    for made in root.rglob("*.tar"):
+        assert b"alpha" not in made.read_bytes()
 
 
 async def test_commands_that_waited_too_long_are_told_not_done(

@@ -37,6 +37,8 @@ class Sent:
     entities: list[Any] = field(default_factory=list)
     media: Media | None = None
     reply_to: int | None = None
+    topic: int | None = None
+    album: int | None = None
     date: int = field(default_factory=lambda: int(time.time()))
     silent: bool = False
     forwarded: bool = False
@@ -70,8 +72,16 @@ class Person:
         date: int | None = None,
         anonymous: bool = False,
         forwarded: bool = False,
+        topic: int | None = None,
+        album: int | None = None,
     ) -> Sent:
-        """Send a message; `anonymous` as the admins of a group may, without a sender."""
+        """Send a message.
+
+        Args:
+            anonymous: Without a sender, as the admins of a group may.
+            topic: Topic of a forum group.
+            album: Messages with the same number belong together.
+        """
         entities = []
         if match := re.match(r"/\w+(@\w+)?", text):
             entities.append(self._server.command_entity(match.end()))
@@ -84,6 +94,8 @@ class Person:
             media=media,
             date=date or int(time.time()),
             forwarded=forwarded,
+            topic=topic,
+            album=album,
         )
         self._server.announce_message(message)
         return message
@@ -96,11 +108,13 @@ class Person:
         *,
         mime: str = "application/octet-stream",
         chat: int | None = None,
+        topic: int | None = None,
+        album: int | None = None,
     ) -> Sent:
         """Send a document."""
         media = Media("document", name, mime, data, id=self._server.next_id())
         self._server.files[media.id] = media
-        return self.say(caption, media=media, chat=chat)
+        return self.say(caption, media=media, chat=chat, topic=topic, album=album)
 
     async def press(self, message: Sent, button: str, *, limit: float = 10) -> str:
         """Press the first inline button whose text contains `button`; returns the bot's answer.

@@ -126,6 +126,12 @@ class Methods(World):
         found: int | None = getattr(reply, "reply_to_msg_id", None) or getattr(request, "reply_to_msg_id", None)
         return found
 
+    def _topic(self, request: Any) -> int | None:
+        """The topic a message goes to: only the one named as such, as the real service does."""
+        reply = getattr(request, "reply_to", None)
+        found: int | None = getattr(reply, "top_msg_id", None) or getattr(request, "top_msg_id", None)
+        return found
+
     def messages_SendMessage(self, request: Any) -> Any:
         chat = self._chat_of(request.peer)
         if not request.message.strip():
@@ -140,6 +146,7 @@ class Methods(World):
             markup=request.reply_markup,
             entities=request.entities or [],
             reply_to=self._reply_to(request),
+            topic=self._topic(request),
             silent=bool(request.silent),
         )
         return self._sent(message, request.random_id)
@@ -267,6 +274,7 @@ class Methods(World):
             entities=request.entities or [],
             media=media,
             reply_to=self._reply_to(request),
+            topic=self._topic(request),
             silent=bool(request.silent),
         )
         return self._sent(message, request.random_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import inspect
 import itertools
@@ -29,7 +30,7 @@ def build(cls: Any, **values: Any) -> Any:
     return cls(**values)
 
 
-class World:
+class World(abc.ABC):
     """State and its translation into TL objects; no network."""
 
     bot_id: ClassVar = 4242
@@ -41,6 +42,7 @@ class World:
         self.port = 0
         self.people: dict[int, Person] = {}
         self.groups: dict[int, str] = {}
+        self.forums: set[int] = set()
         self.messages: dict[tuple[int, int], Sent] = {}
         self.log: list[tuple[int, Sent]] = []
         """New messages of private chats with their update number, for getDifference."""
@@ -70,6 +72,11 @@ class World:
         chat = number or -1002000000000 - len(self.groups)
         self.groups[chat] = title
         return chat
+
+    def topic(self, chat: int) -> int:
+        """A new topic of a forum group: the id of the message that opens it."""
+        self.forums.add(chat)
+        return self.store(chat, 0).id
 
     def next_id(self) -> int:
         """A fresh id for a file or query."""
@@ -127,9 +134,9 @@ class World:
         answer.set_result(text)
         return True
 
+    @abc.abstractmethod
     def push(self, update: Any) -> None:
-        """Deliver an update; the network layer overrides this."""
-        raise NotImplementedError
+        """Deliver an update: the network layer's part."""
 
     # translation ---------------------------------------------------------------------------------------------
 
@@ -166,6 +173,7 @@ class World:
                 date=1,
                 access_hash=5,
                 megagroup=True,
+                forum=chat in self.forums or None,
             )
             for chat, title in self.groups.items()
         ]
@@ -198,8 +206,21 @@ class World:
             entities=message.entities or None,  # None, not []: the flag is set by truth, the value by presence
             media=self._raw_media(message.media),
             edit_date=int(message.edited_at[-1]) if message.edited_at else None,
-            reply_to=build(T.MessageReplyHeader, reply_to_msg_id=message.reply_to) if message.reply_to else None,
+            reply_to=self._raw_reply(message),
+            grouped_id=message.album,
             fwd_from=build(T.MessageFwdHeader, date=message.date, from_name="Somebody") if message.forwarded else None,
+        )
+
+    def _raw_reply(self, message: Sent) -> Any:
+        """What a message answers; in a topic, without more, the message that opened it."""
+        if message.reply_to is None and message.topic is None:
+            return None
+        top = message.topic if message.reply_to is not None else None
+        return build(
+            T.MessageReplyHeader,
+            reply_to_msg_id=message.reply_to or message.topic,
+            reply_to_top_id=top,
+            forum_topic=message.topic is not None or None,
         )
 
     def _raw_media(self, media: Media | None) -> Any:

@@ -45,7 +45,7 @@ def code(policy: PathPolicy, given_path: str, base: Path) -> str:
         ("../outside", "path.outside_roots"),
         ("/etc/passwd", "path.outside_roots"),
         ("up/outside", "path.outside_roots"),
-        ("out-link", ""),
+        ("out-link", "path.outside_roots"),
         ("dangling", ""),
         ("missing", "path.missing"),
         ("missing\x1b[31m\n", "path.missing"),

@@ -37,6 +37,8 @@ class Member:
     id: int
     role: Role
     policy: PathPolicy
+    roots: tuple[str, ...] = ()
+    """Folders the member's tasks must stay in, whoever runs them again; empty: those of the daemon."""
 
     @property
     def owner(self) -> str:
@@ -97,7 +99,8 @@ class Access:
         for key, user in settings.users.items():
             number = _user_id(key)
             role = _role(user.role or settings.default_role, number)
-            self._members[number] = Member(number, role, _narrowed(user, number, policy))
+            narrowed = _narrowed(user, number, policy)
+            self._members[number] = Member(number, role, narrowed, narrowed.roots if user.roots else ())
 
     @property
     def ids(self) -> frozenset[int]:

@@ -20,6 +20,12 @@ _TITLE_LIMIT: Final = 120
 _NOTE_LIMIT: Final = 300
 _BUTTONS: Final = {Action.PAUSE: "⏸ Pause", Action.RESUME: "▶️ Resume", Action.CANCEL: "✖ Cancel"}
 _VERBS: Final = {Action.PAUSE: "p", Action.RESUME: "r", Action.CANCEL: "c", Action.RETRY: "t"}
+YES: Final = "y"
+NO: Final = "n"
+OFFER: Final = "o"
+PAGE: Final = "g"
+REFRESH: Final = "f"
+"""The first letters of the data of other buttons."""
 _ACTIONS: Final = {verb: action for action, verb in _VERBS.items()}
 _MARKS: Final = {
     TaskState.RUNNING: "🟢",
@@ -116,13 +122,13 @@ def _summary(views: Sequence[TaskView]) -> str:
 
 
 def _footer(page: int, pages: int) -> tuple[Button, ...]:
-    refresh = Button("🔄 Refresh", "f")
+    refresh = Button("🔄 Refresh", REFRESH)
     if pages <= 1:
         return (refresh,)
     return (
-        Button("‹", f"g:{(page - 1) % pages}"),
-        Button(f"{page + 1}/{pages}", f"g:{page}"),
-        Button("›", f"g:{(page + 1) % pages}"),
+        Button("‹", f"{PAGE}:{(page - 1) % pages}"),
+        Button(f"{page + 1}/{pages}", f"{PAGE}:{page}"),
+        Button("›", f"{PAGE}:{(page + 1) % pages}"),
         refresh,
     )
 
@@ -138,6 +144,17 @@ def pressed_action(data: str) -> tuple[Action, str] | None:
     """The action and task of a button, None for other buttons."""
     verb, colon, task_id = data.partition(":")
     return (_ACTIONS[verb], task_id) if colon and verb in _ACTIONS and task_id else None
+
+
+def question(view: TaskView) -> str:
+    """Whether a task is really to be cancelled."""
+    name = escape(display(view.title, limit=_TITLE_LIMIT))
+    return f"✖ Cancel <b>{name}</b> · <code>{escape(view.id)}</code>?\nWhat it has made so far is removed."
+
+
+def question_buttons(view: TaskView) -> Buttons:
+    """The answers to `question`."""
+    return ((Button("✖ Yes, cancel", f"{YES}:{view.id}"), Button("↩️ No", f"{NO}:{view.id}")),)
 
 
 def titled(plain: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from engines.settings import TelegramSettings
 from tui_app.telegram.gateway import (
     Buttons,
+    Delivery,
     Document,
     Duplicate,
     Flood,
@@ -43,6 +44,7 @@ CALL_TIMEOUT: Final = 20.0
 PART_TIMEOUT: Final = 120.0
 """Seconds one part may take: eight of 512 KiB share what may be a slow line."""
 
+_PLAIN_BYTES: Final = "application/octet-stream"
 _CONNECTION_LOOK: Final = 0.5
 
 LATE: Final = 30.0
@@ -221,16 +223,7 @@ class TelegramClient:
 
     # outgoing ------------------------------------------------------------------------------------------------
 
-    async def send_text(
-        self,
-        chat: int,
-        html: str,
-        *,
-        random_id: int,
-        buttons: Buttons = (),
-        reply_to: int | None = None,
-        silent: bool = False,
-    ) -> int:
+    async def send_text(self, chat: int, html: str, delivery: Delivery, *, buttons: Buttons = ()) -> int:
         self._raw()
         with _translated():
             peer = await self._client.resolve_peer(chat)
@@ -240,16 +233,14 @@ class TelegramClient:
                 peer=peer,
                 message=parsed["message"],
                 entities=parsed["entities"] or None,
-                random_id=random_id,
                 no_webpage=True,
-                silent=silent or None,
                 reply_markup=await markup.write(self._client) if markup else None,
-                **self._raw_reply(reply_to),
+                **self._delivered(delivery),
             )
         sent = await self._send(self._client.session, request)
         if hasattr(sent, "id"):  # UpdateShortSentMessage
             return int(sent.id)
-        return next((int(u.id) for u in sent.updates if getattr(u, "random_id", None) == random_id), 0)
+        return next((int(u.id) for u in sent.updates if getattr(u, "random_id", None) == delivery.random_id), 0)
 
     async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
         await self._call(
@@ -271,7 +262,16 @@ class TelegramClient:
 
     async def fetch(self, chat: int, message: int) -> Incoming | None:
         found = await self._call(self._messages().get_messages, chat_id=chat, message_ids=message, replies=0)
-        return None if found is None or found.empty else _incoming(found)
+        # Outside channels an id names a message of any chat of ours: only one of this chat is an answer.
+        return _incoming(found) if found is not None and not found.empty and found.chat.id == chat else None
+
+    async def fetch_album(self, chat: int, message: int) -> list[Incoming]:
+        # The messages of an album, at most ten, are sent at once and numbered one after the other.
+        near = list(range(max(1, message - 9), message + 10))
+        found = await self._call(self._messages().get_messages, chat_id=chat, message_ids=near, replies=0)
+        messages = {one.id: _incoming(one) for one in found if not one.empty and one.chat.id == chat}
+        album = messages[message].album if message in messages else ""
+        return [one for _, one in sorted(messages.items()) if one.id == message or (album and one.album == album)]
 
     async def set_commands(self, commands: Sequence[tuple[str, str]]) -> None:
         """Register the menu of commands: names and descriptions."""
@@ -314,16 +314,7 @@ class TelegramClient:
         await self._send(await self._media_session(), request, limit=PART_TIMEOUT)
 
     async def send_file(
-        self,
-        chat: int,
-        file: Uploaded,
-        *,
-        random_id: int,
-        caption: str = "",
-        photo: bool = False,
-        mime: str = "application/octet-stream",
-        reply_to: int | None = None,
-        silent: bool = False,
+        self, chat: int, file: Uploaded, delivery: Delivery, *, caption: str = "", photo: bool = False, mime: str = ""
     ) -> None:
         types = self._raw().types
         uploaded: Any
@@ -336,26 +327,30 @@ class TelegramClient:
             media = types.InputMediaUploadedPhoto(file=uploaded)
         else:
             name = types.DocumentAttributeFilename(file_name=file.name)
-            media = types.InputMediaUploadedDocument(file=uploaded, mime_type=mime, attributes=[name], force_file=True)
+            media = types.InputMediaUploadedDocument(
+                file=uploaded, mime_type=mime or _PLAIN_BYTES, attributes=[name], force_file=True
+            )
         with _translated():
             peer = await self._client.resolve_peer(chat)
         request = self._library.raw.functions.messages.SendMedia(
             peer=peer,
             media=media,
             message=caption,
-            random_id=random_id,
-            silent=silent or None,
-            **self._raw_reply(reply_to),
+            **self._delivered(delivery),
         )
         await self._send(self._client.session, request)
 
-    def _raw_reply(self, reply_to: int | None) -> dict[str, Any]:
-        if reply_to is None:
-            return {}
+    def _delivered(self, delivery: Delivery) -> dict[str, Any]:
+        """The parameters that all methods which make a message have in common."""
+        found: dict[str, Any] = {"random_id": delivery.random_id, "silent": delivery.silent or None}
+        # Without a message to answer, a topic is reached by answering the message that opened it.
+        if (answered := delivery.reply_to or delivery.topic) is None:
+            return found
+        where = {"reply_to_msg_id": answered, "top_msg_id": delivery.topic}
         types = self._raw().types
         if hasattr(types, "InputReplyToMessage"):
-            return {"reply_to": types.InputReplyToMessage(reply_to_msg_id=reply_to)}
-        return {"reply_to_msg_id": reply_to}
+            return found | {"reply_to": types.InputReplyToMessage(**where)}
+        return found | where
 
     async def chunks(self, document: Document, *, first: int = 0) -> AsyncIterator[bytes]:
         self._raw()
@@ -407,6 +402,8 @@ class TelegramClient:
 
 def _incoming(message: Any) -> Incoming:
     user = message.from_user
+    topic = message.message_thread_id if getattr(message, "topic_message", False) else None
+    opened_topic = topic is not None and message.reply_to_message_id == topic
     return Incoming(
         chat=message.chat.id,
         private=message.chat.type.name in ("PRIVATE", "BOT"),
@@ -414,7 +411,10 @@ def _incoming(message: Any) -> Incoming:
         id=message.id,
         text=str(message.text or message.caption or ""),
         date=message.date.timestamp() if message.date else 0.0,
-        reply_to=message.reply_to_message_id,
+        # In a topic whatever answers nothing answers the message that opened it.
+        reply_to=None if opened_topic else message.reply_to_message_id,
+        topic=topic,
+        album=str(message.media_group_id or ""),
         document=_document(message),
         forwarded=bool(message.forward_origin if hasattr(message, "forward_origin") else message.forward_date),
     )

@@ -64,6 +64,11 @@ def operation_spec(name: str) -> OperationSpec | None:
     return next((spec for spec in OPERATIONS.values() if chat_name(spec.name) == name), None)
 
 
+def more_sources(spec: OperationSpec) -> str:
+    """The parameter of an operation that takes further sources, "" when there is none."""
+    return next((f.name for f in fields(spec.struct) if f.repeated and f.accepts is Accepts.SOURCE), "")
+
+
 def menu() -> list[tuple[str, str]]:
     """All commands with one line of help, for Telegram's menu."""
     rows = [(chat_name(spec.name), spec.summary) for spec in OPERATIONS.values()]

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from engines import operations
+from engines.model import SubmitOptions, TaskView
+from engines.operations import Operation
 from engines.settings import TelegramSettings
 from engines.tasks.api import Tasks
 from tui_app.telegram import notices
 from tui_app.telegram.access import Access, Member
-from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL, ChatEditor
-from tui_app.telegram.gateway import Gateway
-from tui_app.telegram.ledger import Ledger
+from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL, ChatEditor, Post
+from tui_app.telegram.gateway import Buttons, Gateway, Incoming
+from tui_app.telegram.ledger import Ledger, Origin
 
 
 @dataclass(eq=False)
@@ -30,7 +33,9 @@ class Context:
     """Seconds between automatic messages and edits in a private chat and in a group."""
     editors: dict[int, ChatEditor] = field(default_factory=dict)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Secrets of operations that follow a task, by its id: in memory only."""
+    """Secrets of operations that follow a task, by its id or batch: in memory only."""
+    questions: dict[str, list[tuple[int, Post]]] = field(default_factory=dict)
+    """Questions whether to cancel, by the id of the task: chat and message."""
 
     def editor(self, chat: int) -> ChatEditor:
         """The writer of a chat."""
@@ -43,6 +48,27 @@ class Context:
                 on_board=lambda message: self.ledger.set_board(chat, message),
             )
         return self.editors[chat]
+
+    def say(self, incoming: Incoming, html: str, buttons: Buttons = (), *, silent: bool = False) -> Post:
+        """Answer a message."""
+        post = Post(html, buttons, reply_to=incoming.id, topic=incoming.topic, silent=silent)
+        return self.editor(incoming.chat).say(post)
+
+    async def submit(self, member: Member, op: Operation, origin: Origin, *, key: str) -> TaskView:
+        """Queue an operation for a member, bound to the member's folders, and remember where it was asked for.
+
+        Raises:
+            TaskdeckError: What the task engine says; `access.denied`.
+        """
+        ready = await asyncio.to_thread(operations.absolute, op, member.policy, base=member.base)
+        bare, secrets = operations.split_secrets(ready)
+        view = await self.tasks.submit(
+            operations.to_json(bare) | secrets,
+            actor=member.actor,
+            options=SubmitOptions(key=key, roots=member.roots),
+        )
+        self.ledger.remember(view.id, origin)
+        return view
 
     def level(self, member: Member) -> notices.Level:
         """Which endings a member hears of."""

@@ -22,13 +22,14 @@ from typing import Final
 from tui_app.telegram.gateway import (
     TEXT_LIMIT,
     Buttons,
+    Delivery,
     Duplicate,
     Flood,
-    Gateway,
     GatewayError,
     Gone,
     NotModified,
     Unreachable,
+    Writer,
     utf16,
 )
 
@@ -58,9 +59,15 @@ class Post:
     buttons: Buttons = ()
     reply_to: int | None = None
     silent: bool = False
+    topic: int | None = None
     random_id: int = field(default_factory=new_random_id)
     born: float = field(default_factory=time.monotonic)
     sent: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def id(self) -> int | None:
+        """The id of the message, None while it is not sent or when it never was."""
+        return self.sent.result() if self.sent.done() and not self.sent.cancelled() else None
 
     def settle(self, message: int | None) -> None:
         """Tell whoever waits."""
@@ -80,7 +87,7 @@ class ChatEditor:
     """The one writer of a chat.
 
     Args:
-        gateway: Telegram.
+        writer: Telegram.
         chat: Chat id.
         interval: Seconds between automatic messages and edits.
         board: Id of the status message of an earlier run.
@@ -89,14 +96,14 @@ class ChatEditor:
 
     def __init__(
         self,
-        gateway: Gateway,
+        writer: Writer,
         chat: int,
         *,
         interval: float = PRIVATE_INTERVAL,
         board: int | None = None,
         on_board: Callable[[int | None], None] = lambda _: None,
     ) -> None:
-        self._gateway = gateway
+        self._writer = writer
         self._chat = chat
         self._base = self.interval = interval
         self.board = board
@@ -135,10 +142,12 @@ class ChatEditor:
         self._wanted = board
         self._wake.set()
 
-    def place(self, board: Board, *, reply_to: int | None = None, silent: bool = False) -> Post:
-        """Put the status message at the bottom of the chat, as a new one that replaces the old."""
+    def place(
+        self, board: Board, *, reply_to: int | None = None, topic: int | None = None, silent: bool = False
+    ) -> Post:
+        """Put the status message at the bottom of the chat or topic, as a new one that replaces the old."""
         self._wanted = board
-        post = Post(board.html, board.buttons, reply_to, silent)
+        post = Post(board.html, board.buttons, reply_to, silent, topic)
         if self._placing is not None:
             self._placing.settle(None)
         self._placing = post
@@ -207,7 +216,7 @@ class ChatEditor:
                 await self._send(self._endings)
                 self._hold(self.interval, endings=True)
             elif self._stale:
-                await self._gateway.delete(self._chat, [self._stale.pop()])
+                await self._writer.delete(self._chat, [self._stale.pop()])
             elif self._dirty() and (now >= self._edit_from or self._hurry):
                 await self._edit()
                 self._hold(self.interval)
@@ -252,14 +261,8 @@ class ChatEditor:
 
     async def _write(self, post: Post) -> int | None:
         try:
-            return await self._gateway.send_text(
-                self._chat,
-                post.html,
-                random_id=post.random_id,
-                buttons=post.buttons,
-                reply_to=post.reply_to,
-                silent=post.silent,
-            )
+            delivery = Delivery(random_id=post.random_id, reply_to=post.reply_to, topic=post.topic, silent=post.silent)
+            return await self._writer.send_text(self._chat, post.html, delivery, buttons=post.buttons)
         except Duplicate:
             return None  # an earlier try got through, only its answer was lost
 
@@ -271,7 +274,7 @@ class ChatEditor:
         joined = [first]
         while self._endings:
             html = f"{joined[0].html}\n\n{self._endings[0].html}"
-            if utf16(html) > TEXT_LIMIT:
+            if utf16(html) > TEXT_LIMIT or self._endings[0].topic != first.topic:
                 break
             other = self._endings.popleft()
             joined.append(other)
@@ -307,7 +310,7 @@ class ChatEditor:
         if board is None or message is None:
             return
         try:
-            await self._gateway.edit_text(self._chat, message, board.html, buttons=board.buttons)
+            await self._writer.edit_text(self._chat, message, board.html, buttons=board.buttons)
             self.edits += 1
         except NotModified:
             pass  # it stands as wanted: sending it again would make a duplicate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -11,11 +12,11 @@ from typing import Any, Final
 
 from engines import operations, text
 from engines.errors import TaskdeckError
-from engines.model import Json, Kind, SubmitOptions, TaskDetail, TaskState, TaskView
+from engines.model import Json, Kind, TaskDetail, TaskState, TaskView
 from engines.names import display
 from engines.paths import from_uri
 from engines.reply import Reply
-from tui_app.telegram import cards, notices
+from tui_app.telegram import cards, commands, notices
 from tui_app.telegram.access import Member
 from tui_app.telegram.context import Context
 from tui_app.telegram.editor import Post
@@ -45,6 +46,7 @@ class Endings:
     async def ended(self, view: TaskView) -> None:
         """A task has ended."""
         ledger = self._context.ledger
+        await self._drop_questions(view)
         origin = ledger.origin(view.id)
         if origin is None and self._context.access.by_owner(view.owner) is not None:
             await asyncio.sleep(_SETTLE)  # it may have ended before its submission was written down
@@ -62,7 +64,13 @@ class Endings:
             if detail is not None and not shown:
                 await self._carry_on(view, detail, origin, member)
             await self._tell_others(view, but=member)
-        ledger.forget(view.id)
+        (ledger.forget if view.state is TaskState.COMPLETED else ledger.set_told)(view.id)
+
+    async def _drop_questions(self, view: TaskView) -> None:
+        for chat, post in self._context.questions.pop(view.id, ()):
+            if (message := await post.sent) is not None:
+                with contextlib.suppress(GatewayError):
+                    await self._context.gateway.delete(chat, [message])
 
     def _is_told(self, member: Member, view: TaskView) -> bool:
         # A question was asked: the answer comes whatever the level.
@@ -87,8 +95,7 @@ class Endings:
         silent = self._context.quiet(origin.user)
         editor = self._context.editor(origin.chat)
         if view.state is not TaskState.COMPLETED or detail is None:
-            post = Post(cards.failure(view), reply_to=origin.message, silent=silent)
-            post.buttons = cards.retry(view)
+            post = Post(cards.failure(view), cards.retry(view), origin.message, silent, origin.topic)
             await editor.announce(post).sent
             return False
         reply = reply_of(detail)
@@ -100,8 +107,8 @@ class Endings:
             await self._as_file(view, "\n".join(pages), origin, silent)
             return False
         for number, page in enumerate(pages):
-            post = Post(cards.titled(page) if number == 0 else cards.escape_lines(page), silent=silent)
-            post.reply_to = origin.message if number == 0 else None
+            html = cards.titled(page) if number == 0 else cards.escape_lines(page)
+            post = Post(html, (), origin.message if number == 0 else None, silent, origin.topic)
             # The answer to a question is no ending among others: it does not wait for its turn.
             sent = editor.say(post) if view.kind is Kind.INFO else editor.announce(post)
             await sent.sent
@@ -127,6 +134,7 @@ class Endings:
                     caption=caption,
                     photo=as_photo,
                     reply_to=origin.message,
+                    topic=origin.topic,
                     silent=silent,
                 )
                 return True
@@ -143,6 +151,7 @@ class Endings:
                 plain.encode("utf-8", "replace"),
                 caption=head,
                 reply_to=origin.message,
+                topic=origin.topic,
                 silent=silent,
             )
         except GatewayError as error:
@@ -159,22 +168,21 @@ class Endings:
             elif origin.send_to is not None:
                 await self._send_result(view, result, origin, member)
         except TaskdeckError as error:
-            self._context.editor(origin.chat).say(Post(cards.error(error), reply_to=origin.message))
+            self._context.editor(origin.chat).say(Post(cards.error(error), reply_to=origin.message, topic=origin.topic))
 
     async def _start_next(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
-        path = output_of(result)
-        secrets = self._context.secrets.pop(view.id, {})
-        op = {**(origin.then or {}), "path": path}
-        ready = operations.absolute(operations.parse({**op, **secrets}), member.policy, base=member.base)
-        bare, found = operations.split_secrets(ready)
-        started = await self._context.tasks.submit(
-            operations.to_json(bare) | found,
-            actor=member.actor,
-            options=SubmitOptions(key=f"telegram-next-{view.id}"),
-        )
-        self._context.ledger.remember(
-            started.id, Origin(origin.chat, origin.user, origin.message, send_to=origin.send_to)
-        )
+        ledger = self._context.ledger
+        paths = ledger.collect(origin, output_of(result)) if origin.batch else [output_of(result)]
+        if not paths:
+            return  # others of the batch are still under way
+        given: Json = {**(origin.then or {}), "path": paths[0]}
+        if len(paths) > 1:
+            name = commands.more_sources(operations.spec_of(str(given.get("op"))))
+            given[name] = [*given.get(name, []), *paths[1:]]
+        secrets = self._context.secrets.pop(origin.batch or view.id, {})
+        op = operations.parse({**given, **secrets})
+        await self._context.submit(member, op, origin.next(), key=f"telegram-next-{origin.batch or view.id}")
+        ledger.drop_batch(origin.batch)
 
     async def _send_result(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
         path = output_of(result)
@@ -189,15 +197,10 @@ class Endings:
                 "pack them with /zip and --send",
             )
         for number, file in enumerate(files):
-            op = operations.Send(path=str(file), chat=origin.send_to)
-            started = await self._context.tasks.submit(
-                operations.to_json(op),
-                actor=member.actor,
-                options=SubmitOptions(key=f"telegram-send-{view.id}-{number}"),
-            )
-            self._context.ledger.remember(
-                started.id, Origin(origin.chat, origin.user, origin.message, silent_success=True)
-            )
+            topic = origin.topic if origin.send_to == origin.chat else None
+            op = operations.Send(path=str(file), chat=origin.send_to, topic=topic)
+            key = f"telegram-send-{view.id}-{number}"
+            await self._context.submit(member, op, origin.next(silent_success=True), key=key)
 
 
 def output_of(result: Json) -> str:

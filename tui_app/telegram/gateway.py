@@ -41,6 +41,10 @@ class Incoming:
     reply_to: int | None = None
     document: Document | None = None
     forwarded: bool = False
+    topic: int | None = None
+    """The topic of a forum group it was written in; None in all other chats and in the topic "General"."""
+    album: str = ""
+    """What the messages of one album have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,16 @@ class Button:
 
 Buttons = tuple[tuple[Button, ...], ...]
 """Rows of inline buttons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How a new message is delivered. The same `random_id` twice raises `Duplicate`: a repeat is harmless."""
+
+    random_id: int
+    reply_to: int | None = None
+    topic: int | None = None
+    silent: bool = False
 
 
 class GatewayError(Exception):
@@ -126,20 +140,11 @@ class Uploaded:
     md5: str = ""
 
 
-class Gateway(Protocol):
-    """What the chat face asks of Telegram. Every method may raise a `GatewayError`."""
+class Writer(Protocol):
+    """What it takes to write into a chat. Every method may raise a `GatewayError`."""
 
-    async def send_text(
-        self,
-        chat: int,
-        html: str,
-        *,
-        random_id: int,
-        buttons: Buttons = (),
-        reply_to: int | None = None,
-        silent: bool = False,
-    ) -> int:
-        """Send a message; returns its id. The same `random_id` twice raises `Duplicate`: a repeat is harmless."""
+    async def send_text(self, chat: int, html: str, delivery: Delivery, *, buttons: Buttons = ()) -> int:
+        """Send a message; returns its id."""
 
     async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
         """Replace the text and buttons of a message."""
@@ -147,28 +152,26 @@ class Gateway(Protocol):
     async def delete(self, chat: int, messages: Sequence[int]) -> None:
         """Delete messages; those that are gone do not matter."""
 
+
+class Gateway(Writer, Protocol):
+    """All that the chat face asks of Telegram."""
+
     async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
         """Answer a button press with a short note."""
 
     async def fetch(self, chat: int, message: int) -> Incoming | None:
         """A message by its id, None when it is gone."""
 
+    async def fetch_album(self, chat: int, message: int) -> list[Incoming]:
+        """The messages of the album that a message belongs to, in order; those that are gone are left out."""
+
     async def save_part(self, file_id: int, part: int, data: bytes, *, total: int, big: bool) -> None:
         """Upload one part."""
 
     async def send_file(
-        self,
-        chat: int,
-        file: Uploaded,
-        *,
-        random_id: int,
-        caption: str = "",
-        photo: bool = False,
-        mime: str = "application/octet-stream",
-        reply_to: int | None = None,
-        silent: bool = False,
+        self, chat: int, file: Uploaded, delivery: Delivery, *, caption: str = "", photo: bool = False, mime: str = ""
     ) -> None:
-        """Send an uploaded file; the same `random_id` twice raises `Duplicate`. `caption` is plain text."""
+        """Send an uploaded file; `caption` is plain text."""
 
     def chunks(self, document: Document, *, first: int = 0) -> AsyncIterator[bytes]:
         """The content of a file in chunks of `CHUNK` bytes from chunk number `first` on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from engines.operations import OPERATIONS
 from engines.settings import TelegramSettings
 from tui_app.telegram.access import Member
+from tui_app.telegram.cards import OFFER
 from tui_app.telegram.commands import chat_name
 from tui_app.telegram.gateway import Document
 
@@ -38,14 +40,17 @@ def inbox_folder(settings: TelegramSettings, member: Member) -> Path:
     return Path(os.path.join(member.base, _FOLDER))
 
 
-def offers(document: Document, message: int) -> list[tuple[str, str]]:
-    """Labels and button data of what can be done with a file. The content decides later; this looks at the name."""
-    name = document.name.casefold()
-    if name.endswith(_ARCHIVES):
+def offers(documents: Sequence[Document], message: int) -> list[tuple[str, str]]:
+    """Labels and button data of what can be done with all these files, by their names; the content decides later."""
+    if all(document.name.casefold().endswith(_ARCHIVES) for document in documents):
         wanted = ["unzip", "zipinfo", "ziptest"]
-    elif name.endswith(_MEDIA) or document.mime.startswith(("video/", "audio/")):
+    elif all(_is_media(document) for document in documents):
         wanted = ["mediainfo", "thumbnail", "transcode", "zip"]
     else:
         wanted = ["zip"]
-    found = [(_LABELS[op], f"o:{chat_name(op)}:{message}") for op in wanted if op in OPERATIONS]
-    return [*found, ("💾 Save", f"o:save:{message}")]
+    found = [(_LABELS[op], f"{OFFER}:{chat_name(op)}:{message}") for op in wanted if op in OPERATIONS]
+    return [*found, ("💾 Save", f"{OFFER}:save:{message}")]
+
+
+def _is_media(document: Document) -> bool:
+    return document.name.casefold().endswith(_MEDIA) or document.mime.startswith(("video/", "audio/"))

@@ -16,6 +16,7 @@ import msgspec
 from engines.model import Json
 
 _KEPT_PROMPTS: Final = 200
+_KEPT_TOLD: Final = 200
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -30,6 +31,29 @@ class Origin(msgspec.Struct, frozen=True):
     """The chat that gets the resulting files."""
     silent_success: bool = False
     """A step of something larger: only a failure is told."""
+    topic: int | None = None
+    batch: str = ""
+    """What the tasks have in common whose results are the sources of one operation; this one is number `place`."""
+    place: int = 0
+    size: int = 1
+    """Tasks in the batch."""
+    told: bool = False
+    """Its ending was told; kept in case it is tried again."""
+
+    def at(self, place: int) -> Origin:
+        """The origin of one task of the batch."""
+        return msgspec.structs.replace(self, place=place)
+
+    def followed_by(self, then: Json, *, send_to: int | None, batch: str = "", size: int = 1) -> Origin:
+        """The origin of a task whose result is used further."""
+        return msgspec.structs.replace(self, then=then, send_to=send_to, silent_success=True, batch=batch, size=size)
+
+    def next(self, *, silent_success: bool = False) -> Origin:
+        """The origin of a task that carries on; sent results are no longer sent."""
+        send_to = None if silent_success else self.send_to
+        return Origin(
+            self.chat, self.user, self.message, send_to=send_to, silent_success=silent_success, topic=self.topic
+        )
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -42,6 +66,7 @@ class Wishes(msgspec.Struct, frozen=True):
 class _Content(msgspec.Struct):
     boards: dict[str, int] = {}
     origins: dict[str, Origin] = {}
+    batches: dict[str, dict[int, str]] = {}
     prompts: dict[str, str] = {}
     wishes: dict[str, Wishes] = {}
 
@@ -114,14 +139,38 @@ class Ledger:
         self._dirty.set()
 
     def forget(self, task_id: str) -> None:
-        """A task has ended and all was told."""
+        """A task is done and all was told."""
         if self._content.origins.pop(task_id, None) is not None:
+            self._dirty.set()
+
+    def set_told(self, task_id: str) -> None:
+        """A task has ended without success and that was told; a later try still knows where it belongs."""
+        origins = self._content.origins
+        if task_id in origins:
+            origins[task_id] = msgspec.structs.replace(origins.pop(task_id), told=True)
+            told = [key for key, origin in origins.items() if origin.told]
+            for key in told[:-_KEPT_TOLD]:
+                del origins[key]
             self._dirty.set()
 
     @property
     def open_tasks(self) -> list[str]:
         """Tasks whose ending was not told yet."""
-        return list(self._content.origins)
+        return [task_id for task_id, origin in self._content.origins.items() if not origin.told]
+
+    def collect(self, origin: Origin, path: str) -> list[str]:
+        """Record a result of a batch; returns all of them, in order, once they are complete, else nothing."""
+        found = self._content.batches.setdefault(origin.batch, {})
+        found[origin.place] = path
+        while len(self._content.batches) > _KEPT_TOLD:
+            self._content.batches.pop(next(iter(self._content.batches)))
+        self._dirty.set()
+        return [found[place] for place in sorted(found)] if len(found) >= origin.size else []
+
+    def drop_batch(self, batch: str) -> None:
+        """The operation on a batch was started."""
+        if self._content.batches.pop(batch, None) is not None:
+            self._dirty.set()
 
     # chats ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from tui_app.telegram.access import Access
 from tui_app.telegram.client import TelegramClient
 from tui_app.telegram.commands import menu
 from tui_app.telegram.context import Context
+from tui_app.telegram.controls import Controls
 from tui_app.telegram.conversation import Conversation
 from tui_app.telegram.editor import GROUP_INTERVAL, PRIVATE_INTERVAL
 from tui_app.telegram.endings import Endings
@@ -42,6 +43,9 @@ from tui_app.telegram.gateway import (
     Unreachable,
 )
 from tui_app.telegram.ledger import Ledger
+from tui_app.telegram.passwords import Passwords
+from tui_app.telegram.presses import Presses
+from tui_app.telegram.requests import Requests
 from tui_app.telegram.transfer import Transfers
 
 log = logging.getLogger(__name__)
@@ -141,7 +145,13 @@ class TelegramService:
         self._transfers = Transfers(gateway, limit=file_limit)
         self._endings = Endings(self._context, self._transfers)
         self._follower = Follower(self._context, self._endings.ended, self._locked)
-        self._conversation = Conversation(self._context, self._follower, lambda: self._client.username)
+        self._passwords = Passwords(self._context)
+        self._controls = Controls(self._context, self._follower)
+        self._requests = Requests(self._context, self._follower, self._passwords)
+        self._presses = Presses(self._context, self._follower, self._controls, self._requests)
+        self._conversation = Conversation(
+            self._context, self._controls, self._requests, self._passwords, lambda: self._client.username
+        )
         self._locks: dict[int, asyncio.Lock] = {}
         self._talking: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
@@ -172,7 +182,8 @@ class TelegramService:
             self._supervisor.cancel()
             await asyncio.wait((self._supervisor,), timeout=1.0)  # the library may take its time to give up
         await self._follower.close()
-        await self._conversation.close()
+        for part in (self._conversation, self._requests, self._passwords):
+            await part.close()
         if self._talking:
             await asyncio.wait(self._talking, timeout=0.5)
         grace = self._timing.grace if self.health.phase is Phase.ONLINE else 0.0
@@ -267,7 +278,7 @@ class TelegramService:
         self._talk(incoming.chat, self._conversation.message(incoming))
 
     async def _on_press(self, press: Press) -> None:
-        self._spawn(press.chat, self._conversation.press(press))  # buttons wait for nobody
+        self._spawn(press.chat, self._presses.press(press))  # buttons wait for nobody
 
     def _talk(self, chat: int, work: Coroutine[Any, Any, None]) -> None:
         """Answer messages of a chat in their order."""
@@ -292,4 +303,4 @@ class TelegramService:
         task.add_done_callback(self._talking.discard)
 
     async def _locked(self, view: Any) -> None:
-        await self._conversation.needs_password(view)
+        await self._passwords.ask(view)

@@ -26,6 +26,8 @@ from tui_app.telegram.gateway import (
     CAPTION_LIMIT,
     CHUNK,
     FILE_LIMIT,
+    PART_SIZE,
+    Delivery,
     Document,
     Duplicate,
     Flood,
@@ -137,7 +139,7 @@ class Transfers:
                 mark = point.mark if number == point.piece else fresh_mark()
                 await self._send_piece(op, job, chat, pieces, number, mark, info, digests)
             if len(pieces) > 1:
-                await self._send_manifest(chat, path.name, pieces, digests)
+                await self._send_manifest(chat, op.topic, path.name, pieces, digests)
         size = info.st_size
         job.progress(size, size)
         return SendResult(str(path), display(path.name), size, len(pieces), chat, time.monotonic() - began)
@@ -177,7 +179,7 @@ class Transfers:
                     "path.changed", f"cannot send '{display(op.path)}'", "the file changed meanwhile", "send it again"
                 )
             try:
-                await self._deliver(job, chat, uploaded, mark.random_id, caption)
+                await self._deliver(job, chat, uploaded, Delivery(random_id=mark.random_id, topic=op.topic), caption)
                 break
             except PartMissing as missing:
                 job.log(f"Telegram lost part {missing.part}; sending it again", level="warning")
@@ -185,13 +187,13 @@ class Transfers:
         if piece.digest is not None:
             digests.append(piece.digest.hexdigest())
 
-    async def _deliver(self, job: Job, chat: int, file: Uploaded, random_id: int, caption: str = "") -> None:
+    async def _deliver(self, job: Job, chat: int, file: Uploaded, delivery: Delivery, caption: str) -> None:
         """Send the message; asking again with the same random id never makes a second one."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             await job.ready()
             try:
-                await self._gateway.send_file(chat, file, random_id=random_id, caption=caption)
+                await self._gateway.send_file(chat, file, delivery, caption=caption)
                 return
             except Duplicate:
                 return
@@ -206,12 +208,14 @@ class Transfers:
             except GatewayError as error:
                 raise TaskdeckError("network", f"cannot send '{display(file.name)}'", error.code) from None
 
-    async def _send_manifest(self, chat: int, name: str, pieces: list[Slice], digests: list[str]) -> None:
+    async def _send_manifest(
+        self, chat: int, topic: int | None, name: str, pieces: list[Slice], digests: list[str]
+    ) -> None:
         """A small text file that says how the parts belong together."""
         lines = [f"{digest}  {piece.name}" for digest, piece in zip(digests, pieces, strict=True)]
         lines += ["", f"cat {display(name)}.??? > {display(name)}", "sha256sum --check of the lines above"]
         data = "\n".join(lines).encode()
-        await self.send_bytes(chat, fit_name(name, after=".parts.txt"), data)
+        await self.send_bytes(chat, fit_name(name, after=".parts.txt"), data, topic=topic)
 
     async def send_bytes(
         self,
@@ -222,6 +226,7 @@ class Transfers:
         caption: str = "",
         photo: bool = False,
         reply_to: int | None = None,
+        topic: int | None = None,
         silent: bool = False,
     ) -> None:
         """Send a small file from memory; floods and outages are waited out for a while.
@@ -230,10 +235,10 @@ class Transfers:
             GatewayError: Telegram refused it for good.
         """
         mark = fresh_mark()
-        part = 512 * 1024
-        pieces = [data[start : start + part] for start in range(0, len(data), part)]
+        pieces = [data[start : start + PART_SIZE] for start in range(0, len(data), PART_SIZE)]
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         file = Uploaded(mark.file_id, len(pieces), name, big=False, md5=md5)
+        delivery = Delivery(random_id=mark.random_id, reply_to=reply_to, topic=topic, silent=silent)
         for attempt in range(10):
             try:
                 for number, piece in enumerate(pieces):
@@ -241,12 +246,10 @@ class Transfers:
                 await self._gateway.send_file(
                     chat,
                     file,
-                    random_id=mark.random_id,
+                    delivery,
                     caption=caption,
                     photo=photo,
-                    mime="text/plain" if name.endswith(".txt") else "application/octet-stream",
-                    reply_to=reply_to,
-                    silent=silent,
+                    mime="text/plain" if name.endswith(".txt") else "",
                 )
                 return
             except Duplicate:

@@ -134,7 +134,7 @@ def run(op: Unzip, job: Job) -> Unpacked:
         Stopped: The task was cancelled or suspended.
     """
     started = time.monotonic()
-    found = detect(Path(op.path))
+    found = detect(Path(op.path), job.policy)
     place = Place.of(op, found)
     identity = [[os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in found.volumes]
     if (finished := _published_before(job, place, identity)) is not None:

@@ -1,0 +1,124 @@
+"""Passwords in a chat: the message that holds one is deleted first, tasks that need one ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final
+
+from engines.errors import TaskdeckError
+from engines.model import Action, TaskView
+from engines.names import display
+from engines.operations import OperationSpec, fields
+from tui_app.telegram import cards, commands
+from tui_app.telegram.access import Member
+from tui_app.telegram.context import Context
+from tui_app.telegram.editor import Post
+from tui_app.telegram.gateway import Flood, GatewayError, Incoming, Unreachable
+from tui_app.telegram.tokenizer import Command, parse_command
+
+log = logging.getLogger(__name__)
+
+_DELETE_AGAIN: Final = 2.0
+_DELETE_TRIES: Final = 300
+
+
+class Passwords:
+    """Reads and forgets.
+
+    Args:
+        context: Shared parts.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._later: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Give up deletions that still wait for Telegram."""
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*self._later, return_exceptions=True)
+
+    async def read_command(self, incoming: Incoming, text: str, *, bot: str) -> Command | None:
+        """The command of a message, see `parse_command`; one that cannot be read may hold a password."""
+        try:
+            return parse_command(text, bot=bot)
+        except TaskdeckError:
+            if "assword" in text or text.lstrip().lower().startswith("/unzip"):
+                await self.delete(incoming)
+            raise
+
+    async def hide(self, incoming: Incoming, command: Command) -> bool:
+        """Delete a message that may hold a password, before anything can go wrong with it; True when it was."""
+        spec = commands.operation_spec(command.name)
+        if spec is None or not may_hold_secret(command, spec, answered=incoming.reply_to is not None):
+            return False
+        await self.delete(incoming)
+        return True
+
+    async def ask(self, view: TaskView) -> None:
+        """Ask for the password a task waits for; the answer to that message is it."""
+        origin = self._context.ledger.origin(view.id)
+        if origin is None:
+            return
+        name = cards.escape(display(view.title, limit=120))
+        html = f"🔒 <b>{name}</b> needs a password.\nAnswer this message with it; I delete your answer at once."
+        message = await self._context.editor(origin.chat).say(Post(html, topic=origin.topic)).sent
+        if message is not None:
+            self._context.ledger.set_prompt(origin.chat, message, view.id)
+
+    async def unlock(self, member: Member, incoming: Incoming, task_id: str) -> None:
+        """Take the answer to `ask`."""
+        await self.delete(incoming)
+        view = await self._context.tasks.view(task_id)
+        member.require_task(view, Action.RESUME)
+        await self._context.tasks.unlock(task_id, {"password": incoming.text.strip()}, actor=member.actor)
+        self._context.ledger.drop_prompt(incoming.chat, incoming.reply_to)
+
+    async def delete(self, incoming: Incoming) -> None:
+        """Delete a message that holds a password; while Telegram cannot be reached, as soon as it can."""
+        wait = await self._try_to_delete(incoming)
+        if wait:
+            self._spawn(self._delete_later(incoming, wait))
+
+    async def _delete_later(self, incoming: Incoming, wait: float) -> None:
+        for _ in range(_DELETE_TRIES):
+            await asyncio.sleep(wait)
+            wait = await self._try_to_delete(incoming)
+            if not wait:
+                return
+
+    async def _try_to_delete(self, incoming: Incoming) -> float:
+        """The seconds to wait before it should be tried again, 0 when it is done or cannot be."""
+        try:
+            await self._context.gateway.delete(incoming.chat, [incoming.id])
+        except Flood as flood:
+            return flood.seconds
+        except Unreachable:
+            return _DELETE_AGAIN
+        except GatewayError as error:
+            log.info("chat %s: a message with a password could not be deleted: %s", incoming.chat, error.code)
+            warning = "⚠️ I may not delete messages here: delete the one with your password yourself."
+            self._context.editor(incoming.chat).say(Post(warning, topic=incoming.topic))
+        return 0.0
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+
+def may_hold_secret(command: Command, spec: OperationSpec, *, answered: bool) -> bool:
+    """Whether a command names a secret or has as many words as it would take to reach one."""
+    known = fields(spec.struct)
+    flags = {field.flag for field in known if field.secret}
+    if any(token.option and token.text.partition("=")[0] in flags for token in command.tokens):
+        return True
+    free = [field for field in known if field.positional]
+    place = next((index for index, field in enumerate(free) if field.secret), None)
+    if place is None:
+        return False
+    words = sum(not token.option for token in command.tokens)
+    return words > place - answered
