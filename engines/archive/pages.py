@@ -52,7 +52,7 @@ def run(op: Members, job: Job) -> Page:
     Raises:
         TaskdeckError: as `inspect.run_info`.
     """
-    found = detect(Path(op.path))
+    found = detect(Path(op.path), job.policy)
     key = _key(found)
     listing = _load(key)
     if listing is None:
