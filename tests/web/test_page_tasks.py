@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from engines.model import Action, TaskState
+from engines.query import Query
 from tests.support.browser import OpenPage
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
 from tests.support.web_server import Site, site
@@ -239,18 +239,81 @@ async def test_axe_finds_nothing(deck: tuple[Site, FakeTasks], open_page: OpenPa
         assert found == []
 
 
-async def test_a_thousand_cards_are_all_there_when_scrolled_to(tmp_path: Path, open_page: OpenPage) -> None:
-    tasks = FakeTasks(seeded(1000))
+async def test_any_number_of_tasks_can_be_scrolled_to_with_few_cards(tmp_path: Path, open_page: OpenPage) -> None:
+    tasks = FakeTasks(seeded(3000))
+    wanted = [view.id for view in tasks.page(Query(limit=3000)).items]
     async with site(tasks, tmp_path) as served, open_page(served.link()) as page:
         await settled(page)
-        async with asyncio.timeout(20):
-            while await page.locator(".card").count() < 1000:
-                await page.evaluate("scrollTo(0, document.body.scrollHeight)")
-                await asyncio.sleep(0.05)
-        ids = await page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
-        assert len(set(ids)) == 1000
-        tasks.change(ids[-1], title="seen at the very end", priority=1)
-        await expect(page.locator(f'[data-id="{ids[-1]}"] h3')).to_have_text("seen at the very end")
+        seen: list[str] = []
+        for place in range(0, 3000, 21):  # a screen shows more than 21 tasks: what is on it is asked for by place
+            at = page.locator(f'.card[aria-posinset="{place + 1}"]')
+            await page.evaluate(
+                "place => { const box = document.getElementById('tasks'), style = getComputedStyle(box);"
+                " const columns = style.gridTemplateColumns.split(' ').length;"
+                " const row = parseFloat(style.gridAutoRows) + parseFloat(style.rowGap);"
+                " scrollTo(0, box.offsetTop + Math.floor(place / columns) * row - 150); }",
+                place,
+            )
+            await expect(at).to_be_in_viewport()
+            seen += await page.evaluate(
+                "place => Array.from({length: 21}, (_, n) => "
+                "document.querySelector(`.card[aria-posinset='${place + n + 1}']`)?.dataset.id).filter(Boolean)",
+                place,
+            )
+            assert await page.locator(".card").count() <= 160
+        assert seen == wanted
+        tasks.change(wanted[-1], title="seen at the very end", priority=1)
+        await expect(page.locator(f'[data-id="{wanted[-1]}"] h3')).to_have_text("seen at the very end")
+        await page.evaluate("scrollTo(0, 0)")
+        await expect(page.locator(f'[data-id="{wanted[0]}"]')).to_be_visible()
+
+
+async def test_everything_that_matches_can_be_selected_and_steered(tmp_path: Path, open_page: OpenPage) -> None:
+    tasks = FakeTasks(seeded(700))
+    async with site(tasks, tmp_path) as served, open_page(served.link()) as page:
+        await settled(page)
+        await page.get_by_role("button", name="Paused").click()
+        await expect(page.locator("#count")).to_have_text("87")
+        await page.keyboard.press("a")
+        await expect(page.locator("#bulk-count")).to_have_text("87 selected")
+        await page.get_by_role("button", name="All", exact=True).first.click()
+        await page.locator("#select-all").click()
+        await expect(page.locator("#bulk-count")).to_have_text("700 selected")
+        await page.locator("#select-none").click()
+        await expect(page.locator("#bulk")).to_be_hidden()
+        await page.get_by_role("button", name="Paused").click()
+        await page.keyboard.press("a")
+        await page.locator('[data-bulk="resume"]').click()
+        await expect(page.locator("#empty")).to_be_visible()
+    asked = next(call for call in tasks.asked if call[0] == "control")
+    assert len(asked[1]) == 87  # type: ignore[arg-type]
+
+
+async def test_the_form_foretells_what_will_come_out(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage, tmp_path: Path
+) -> None:
+    served, tasks = deck
+    tasks.looks["estimate"] = lambda asked: {
+        "files": 2, "original": 9_000_000, "packed": 1_000_000 if asked.get("format") == "7z" else 3_000_000,
+        "seconds": 2.4, "free": 5_000_000, "fits": asked.get("level") != 0,
+    }  # fmt: skip
+    (tmp_path / "film.mkv").write_bytes(b"x" * 1234)
+    async with open_page(served.link(), allowed=("404",)) as page:
+        await settled(page)
+        await page.locator("#new").click()
+        estimate = page.locator("dialog .estimate")
+        await page.locator("#new-path").fill(str(tmp_path / "film.mkv"))
+        await expect(estimate).to_have_text("2 files, 9.00 MB, packed about 3.00 MB in 2 seconds; 5.00 MB free")
+        await page.locator("#new-format").select_option("7z")
+        await expect(estimate).to_contain_text("packed about 1.00 MB")
+        await page.locator("#new-level").fill("0")
+        await expect(estimate).to_contain_text("it does not fit")
+        await page.locator("dialog").get_by_role("button", name="transcode", exact=True).click()
+        await expect(estimate).to_contain_text("1.23 KB")
+        await page.locator("#new-path").fill(str(tmp_path / "nowhere" / "film.mkv"))
+        await expect(estimate).to_contain_text("cannot")
+        await page.locator("#new-path").fill("")
+        await expect(estimate).to_be_hidden()
 
 
 async def test_the_page_says_when_the_line_is_lost_and_comes_back(tmp_path: Path, open_page: OpenPage) -> None:

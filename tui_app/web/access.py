@@ -43,8 +43,10 @@ class Scope(StrEnum):
 
     def covers(self, needed: Scope) -> bool:
         """Whether this scope suffices."""
-        order = list(Scope)
-        return order.index(self) >= order.index(needed)
+        return _RANK[self] >= _RANK[needed]
+
+
+_RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class Token(msgspec.Struct, kw_only=True):

@@ -299,7 +299,7 @@ async def guide_tasks(request: web.Request) -> web.Response:
     query = query_of(request, limit=100)
     page = await request.app[DECK].tasks.query(query)
     tasks = [guide.task_object(item) for item in page.items]
-    answer = {"tasks": tasks, "total": page.total, "timestamp": guide.timestamp()}
+    answer = guide.TaskList(tasks, page.total, guide.timestamp())
     return json_response(answer, headers=_next(request, query, page))
 
 
@@ -442,8 +442,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         parameters=(Parameter("limit", {"type": "integer", "minimum": 1, "maximum": signin.AUDIT_LIMIT}, "Entries."),),
     ),
     Route("GET", "/ws/dashboard", websocket, "Live messages (WebSocket).", "application/json", status=101),
-    Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", dict[str, Any], parameters=_WINDOW),
-    Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", dict[str, Any], errors=(404, 409)),
+    Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", guide.TaskList, parameters=_WINDOW),
+    Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", guide.TaskObject, errors=(404, 409)),
     Route(
         "POST",
         "/api/tasks/{id}/control",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from engines.errors import TaskdeckError
 from engines.model import Actor
@@ -48,15 +49,19 @@ CSP: Final = (
     "manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types taskdeck"
 )
-HEADERS: Final = {
-    "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "X-Frame-Options": "DENY",
-}
+HEADERS: Final = CIMultiDict(
+    {
+        "Server": "taskdeck",
+        "Content-Security-Policy": CSP,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+        "X-Frame-Options": "DENY",
+    }
+)
+_COOP: Final = "Cross-Origin-Opener-Policy"
+"""Only for what browsers call a trustworthy origin (TLS or this machine): elsewhere they ignore it, with an error."""
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -83,17 +88,23 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Security headers on every response, 404 and 413 included; and the version for those who may know it."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers[hdrs.SERVER] = "taskdeck"
+    headers = response.headers
+    headers.update(HEADERS)
     if request.path.removeprefix(request.app[DECK].settings.web.url_prefix).startswith(("/api", "/auth")):
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     peer = request.get(PEER)
     if peer is not None and peer.secure:
-        response.headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, "max-age=31536000")
-    if CALLER in request and (request[CALLER].local or request[CALLER].credential is not None):
-        response.headers[wire.PROTOCOL_HEADER] = str(wire.PROTOCOL)
-        response.headers[wire.VERSION_HEADER] = wire.program_version()
+        headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, "max-age=31536000")
+    if peer is not None and (peer.secure or _is_loopback(peer.host)):
+        headers[_COOP] = "same-origin"
+    found = request.get(CALLER)
+    if found is not None and (found.local or found.credential is not None):
+        headers.update(_version_headers())
+
+
+@functools.cache
+def _version_headers() -> CIMultiDict[str]:
+    return CIMultiDict({wire.PROTOCOL_HEADER: str(wire.PROTOCOL), wire.VERSION_HEADER: wire.program_version()})
 
 
 def cookie_name(book: AccessBook, peer: Peer, settings: WebSettings) -> str:
@@ -175,7 +186,7 @@ def _check_host(peer: Peer, settings: WebSettings) -> None:
         )
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def _is_known(host: str, allowed: tuple[str, ...], origins: tuple[str, ...]) -> bool:
     name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
     name = name.casefold().removesuffix(".")
@@ -188,6 +199,17 @@ def _is_known(host: str, allowed: tuple[str, ...], origins: tuple[str, ...]) -> 
     except ValueError:
         return False
     return True
+
+
+@functools.lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    name = host[1 : host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0]
+    if name.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_origin(request: web.Request, peer: Peer, settings: WebSettings) -> None:

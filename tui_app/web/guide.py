@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSMsgType, web
 
-from engines.model import Json, Stats, TaskView, guide_status
+from engines.model import Action, Json, Kind, Stats, TaskView, guide_status
 from engines.query import Query
 from engines.tasks.api import Update, Watch
 from tui_app.web.context import Deck
@@ -33,44 +34,85 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 def timestamp(at: float | None = None) -> str:
     """UTC with milliseconds, as the guide writes it: "2026-01-30T12:34:56.789Z"."""
-    moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _written(time.time() if at is None else at)
 
 
-def task_data(view: TaskView) -> Json:
+@functools.lru_cache(maxsize=4096)  # a task's times are asked for again with every list
+def _written(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class TaskData(msgspec.Struct, frozen=True):
     """The `data` of a `task_status` message: percent, units a second, seconds, units."""
-    fraction = view.fraction
-    return {
-        "status": guide_status(view),
-        "progress": 0 if fraction is None else round(fraction * 100, 1),
-        "speed": round(view.speed),
-        "eta": None if view.eta is None else round(view.eta),
-        "current_size": view.done,
-        "total_size": view.total or 0,
-        "name": view.title,
-        "unit": view.unit,
-        "kind": view.kind.value,
-        "operation": view.op,
-        "actions": [action.value for action in view.actions],
-        "error": view.error.message if view.error else None,
-    }
+
+    status: str
+    progress: float
+    speed: int
+    eta: int | None
+    current_size: int
+    total_size: int
+    name: str
+    unit: str
+    kind: Kind
+    operation: str
+    actions: tuple[Action, ...]
+    error: str | None
 
 
-def task_status(view: TaskView) -> Json:
-    """The guide's message about one task."""
-    return {"type": "task_status", "task_id": view.id, "data": task_data(view), "timestamp": timestamp()}
-
-
-def task_object(view: TaskView) -> Json:
+class TaskObject(TaskData, frozen=True):
     """A task in the answers of the guide's routes."""
-    return {
-        "task_id": view.id,
-        "id": view.id,
-        **task_data(view),
-        "created_at": timestamp(view.created),
-        "finished_at": None if view.finished is None else timestamp(view.finished),
-        "output": view.output,
-    }
+
+    task_id: str
+    id: str
+    created_at: str
+    finished_at: str | None
+    output: str
+
+
+class TaskList(msgspec.Struct, frozen=True):
+    """The answer of `GET /api/tasks`."""
+
+    tasks: list[TaskObject]
+    total: int
+    timestamp: str
+
+
+class TaskStatus(msgspec.Struct, frozen=True):
+    """The guide's message about one task."""
+
+    task_id: str
+    data: TaskData
+    timestamp: str
+    type: str = "task_status"
+
+
+def _data(view: TaskView) -> tuple[Any, ...]:
+    fraction = view.fraction
+    return (
+        guide_status(view),
+        0 if fraction is None else round(fraction * 100, 1),
+        round(view.speed),
+        None if view.eta is None else round(view.eta),
+        view.done,
+        view.total or 0,
+        view.title,
+        view.unit,
+        view.kind,
+        view.op,
+        view.actions,
+        view.error.message if view.error else None,
+    )
+
+
+def task_status(view: TaskView) -> TaskStatus:
+    """The guide's message about a task."""
+    return TaskStatus(view.id, TaskData(*_data(view)), timestamp())
+
+
+def task_object(view: TaskView) -> TaskObject:
+    """A task as the guide's routes answer it."""
+    finished = None if view.finished is None else timestamp(view.finished)
+    return TaskObject(*_data(view), view.id, view.id, timestamp(view.created), finished, view.output)
 
 
 def stats_data(stats: Stats) -> Json:

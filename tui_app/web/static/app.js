@@ -50,7 +50,7 @@ function showStats(stats) {
   say($('sys-disk-more'), `${size(host.disk_free, 1)} free`);
   $('bar-disk').style.transform = `scaleX(${Math.min(host.disk / 100, 1).toFixed(3)})`;
   say($('sys-uptime'), uptime(host.uptime));
-  say($('sys-net'), `↓ ${size(host.net_in, 1)}/s · ↑ ${size(host.net_out, 1)}/s`);
+  say($('sys-net'), `↓ ${size(host.net_in, 0)}/s · ↑ ${size(host.net_out, 0)}/s`);
   if (!$('graph-speed').offsetParent) return;
   const room = Math.max(30, series.cpu.length); // fills its width soon after the page was opened
   spark($('graph-speed'), series.speed, { room });
@@ -83,12 +83,17 @@ live.addEventListener('problem', event => toast(event.detail.message, { bad: tru
 
 // ---- filter, sort, selection
 
+function look(query) {
+  cards.rewind();
+  live.change(query);
+}
+
 const chips = [...$('chips').children];
 let typing = 0;
 
 function applyFilter() {
   const chip = chips.find(node => node.getAttribute('aria-pressed') === 'true');
-  live.change({ filter: [chip.dataset.filter, $('search').value.trim()].filter(Boolean).join(' '), limit: 200 });
+  look({ filter: [chip.dataset.filter, $('search').value.trim()].filter(Boolean).join(' ') });
 }
 
 $('chips').addEventListener('click', event => {
@@ -99,8 +104,8 @@ $('chips').addEventListener('click', event => {
 });
 $('search').addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(applyFilter, 150); });
 $('filters').addEventListener('submit', event => { event.preventDefault(); applyFilter(); });
-$('sort').addEventListener('change', () => live.change({ sort: $('sort').value }));
-$('reverse').addEventListener('click', () => live.change({ reverse: press($('reverse')) }));
+$('sort').addEventListener('change', () => look({ sort: $('sort').value }));
+$('reverse').addEventListener('click', () => look({ reverse: press($('reverse')) }));
 $('select').addEventListener('click', () => selecting(press($('select'))));
 
 function press(button, on = button.getAttribute('aria-pressed') !== 'true') {
@@ -111,19 +116,19 @@ function press(button, on = button.getAttribute('aria-pressed') !== 'true') {
 function selecting(on) {
   press($('select'), on);
   document.body.classList.toggle('selecting', on);
-  if (!on) cards.all(false);
+  if (!on) cards.none();
   showSelection();
 }
 
 function showSelection() {
   const count = cards.selected.size;
   $('bulk').hidden = !count && !document.body.classList.contains('selecting');
-  say($('bulk-count'), `${count} selected`);
+  say($('bulk-count'), `${count.toLocaleString('en-US')} selected`);
   for (const button of $('bulk').querySelectorAll('[data-bulk]')) button.disabled = !count;
 }
 
 cards.addEventListener('selection', () => queueMicrotask(showSelection));
-$('select-all').addEventListener('click', () => cards.all(true));
+$('select-all').addEventListener('click', () => cards.all());
 $('select-none').addEventListener('click', () => selecting(false));
 $('bulk').addEventListener('click', async event => {
   const action = event.target.dataset?.bulk;
@@ -203,7 +208,7 @@ const KEYS = {
   j: () => cards.step(1),
   k: () => cards.step(-1),
   x: () => { if (cards.focused) { if (!cards.selected.size) selecting(true); cards.toggle(cards.focused.dataset.id); } },
-  a: () => { selecting(true); cards.all(true); },
+  a: () => { selecting(true); cards.all(); },
   p: () => onFocused(task => task.actions.includes('pause') ? 'pause' : 'resume'),
   c: () => onFocused(() => 'cancel'),
   r: () => onFocused(() => 'retry'),
@@ -217,8 +222,10 @@ const KEYS = {
 function onFocused(choose) {
   const ids = cards.selected.size ? [...cards.selected] : cards.focused ? [cards.focused.dataset.id] : [];
   if (!ids.length) return;
-  const action = choose(live.tasks.get(ids[0]));
-  if (live.tasks.get(ids[0]).actions.includes(action)) act(live, ids, action);
+  const first = ids.map(id => live.tasks.get(id)).find(Boolean); // of many selected ones, some may be far away
+  if (!first) return;
+  const action = choose(first);
+  if (first.actions.includes(action)) act(live, ids, action);
 }
 
 document.addEventListener('keydown', event => {

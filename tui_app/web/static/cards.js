@@ -1,9 +1,14 @@
-// The list of task cards: one element a task, changed in place; never rebuilt.
+// The list of task cards: one element for each task near the screen, changed in place; never rebuilt. The list is as
+// tall as all tasks are; which of them the server tells about follows the scroll.
 
 import { $, amount, api, attempt, clock, confirm, ENDED, fraction, plural, rate, say, statusWord, toast } from './page.js';
 
 const template = $('card-template').content.firstElementChild;
 const list = $('tasks');
+const STEP = 40; // windows begin at multiples of this, so that browsers share them at the server
+const BEFORE = 60; // tasks kept above the first one on the screen
+const MOST_SELECTED = 10_000; // what one request may act on
+const TALLEST = 16_000_000; // px; browsers cannot lay out taller elements
 
 class Card {
   constructor(id) {
@@ -48,6 +53,11 @@ class Card {
     this.shown = task;
   }
 
+  mark(on) {
+    this.box.checked = on;
+    this.root.classList.toggle('selected', on);
+  }
+
   #name(task) {
     say(this.link, task.title);
     say(this.op, task.op);
@@ -62,6 +72,7 @@ class Card {
     this.root.dataset.status = word;
     const allowed = task.actions ?? [];
     const ended = ENDED.has(task.state);
+    this.root.classList.toggle('ended', ended);
     for (const button of this.buttons) {
       const action = button.dataset.action;
       const late = action === 'retry' || action === 'remove';
@@ -99,10 +110,13 @@ export class Cards extends EventTarget {
     this.cards = new Map();
     this.selected = new Set();
     this.eyes = new IntersectionObserver(entries => this.#looked(entries), { rootMargin: '400px' });
+    this.columns = 1;
+    this.row = 0;
+    this.scrolled = 0;
     list.addEventListener('click', event => this.#click(event));
     list.addEventListener('change', event => this.#mark(event));
-    new IntersectionObserver(entries => { if (entries.some(entry => entry.isIntersecting)) live.grow(); }, { rootMargin: '800px' })
-      .observe($('sentinel'));
+    addEventListener('scroll', () => { this.scrolled ||= requestAnimationFrame(() => this.#follow()); }, { passive: true });
+    new ResizeObserver(() => { this.row = 0; this.#place(); this.#follow(); }).observe($('main'));
   }
 
   draw() {
@@ -110,20 +124,69 @@ export class Cards extends EventTarget {
     if (live.reordered) {
       live.reordered = false;
       this.#arrange(live.order);
+      this.#place();
+      this.#follow();
     }
     for (const id of live.dirty) this.#show(id);
     for (const id of live.ticked) {
       const card = this.cards.get(id);
-      // What nobody sees need not move: with 1,000 cards that is most of the work. It is drawn when it comes near.
+      // What nobody sees need not move. It is drawn when it comes near.
       if (card?.near) this.#show(id);
       else if (card) card.stale = true;
     }
     live.dirty.clear();
     live.ticked.clear();
-    const none = live.order.length === 0 && live.state === 'live';
+    const none = live.total === 0 && live.state === 'live';
     $('empty').hidden = !none;
     if (none) say($('empty').firstElementChild, live.query.filter ? 'No task matches this filter.' : 'No tasks yet.');
     $('empty-new').hidden = Boolean(live.query.filter);
+  }
+
+  /** Begin at the top of the list, for another filter or order. */
+  rewind() {
+    const top = list.getBoundingClientRect().top;
+    if (top < 0) scrollBy(0, top - 160);
+    this.live.query.offset = 0;
+  }
+
+  #measure() {
+    const style = getComputedStyle(list);
+    this.columns = style.gridTemplateColumns.split(' ').length;
+    this.row = parseFloat(style.gridAutoRows) + parseFloat(style.rowGap);
+  }
+
+  /** Give the list the height of all tasks, and its cards their place in it. */
+  #place() {
+    if (!list.offsetParent) return;
+    if (!this.row) this.#measure();
+    const { columns, row, live } = this;
+    const most = Math.floor(TALLEST / row) * columns;
+    const rows = Math.ceil(Math.min(live.total, most) / columns);
+    list.style.height = rows ? `${rows * row}px` : '';
+    list.style.paddingTop = `${Math.floor(live.offset / columns) * row}px`;
+    live.order.forEach((id, index) => {
+      const { root } = this.cards.get(id);
+      root.style.gridColumnStart = index ? '' : live.offset % columns + 1;
+      root.setAttribute('aria-posinset', live.offset + index + 1);
+      root.setAttribute('aria-setsize', live.total);
+    });
+    const cut = live.total - most;
+    $('cut').hidden = cut <= 0;
+    if (cut > 0) say($('cut'), `${plural(cut, 'more task')} not shown: search or filter to see them.`);
+  }
+
+  /** Ask for the part of the list that is on the screen, with some around it. */
+  #follow() {
+    this.scrolled = 0;
+    if (!list.offsetParent || !this.row) return;
+    const { live, columns, row } = this;
+    const above = Math.max(0, -list.getBoundingClientRect().top);
+    const first = Math.min(Math.floor(above / row) * columns, Math.max(0, live.total - 1));
+    const now = live.query.offset;
+    // Near enough to where the window is: it does not move to and fro over every border.
+    if (first >= now + (now && STEP / 2) && first < now + BEFORE + STEP) return;
+    const offset = Math.max(0, Math.floor((first - BEFORE) / STEP + 1) * STEP);
+    if (offset !== now) live.change({ offset });
   }
 
   #show(id) {
@@ -151,7 +214,6 @@ export class Cards extends EventTarget {
       card.root.remove();
       this.eyes.unobserve(card.root);
       this.cards.delete(id);
-      if (this.selected.delete(id)) this.#told();
     }
     let next = list.firstElementChild;
     for (const id of order) {
@@ -159,6 +221,7 @@ export class Cards extends EventTarget {
       if (!card) {
         card = new Card(id);
         card.show(this.live.tasks.get(id));
+        card.mark(this.selected.has(id));
         this.cards.set(id, card);
         this.eyes.observe(card.root);
       }
@@ -191,16 +254,26 @@ export class Cards extends EventTarget {
   }
 
   toggle(id, on = !this.selected.has(id)) {
-    const card = this.cards.get(id);
-    if (!card) return;
     this.selected[on ? 'add' : 'delete'](id);
-    card.box.checked = on;
-    card.root.classList.toggle('selected', on);
+    this.cards.get(id)?.mark(on);
     this.#told();
   }
 
-  all(on) {
-    for (const id of this.live.order) this.toggle(id, on);
+  none() {
+    for (const id of [...this.selected]) this.toggle(id, false);
+  }
+
+  /** Select every task the filter matches, also those far from the screen. */
+  async all() {
+    const { filter, sort } = this.live.query;
+    let cursor = '';
+    while (cursor !== null && this.selected.size < MOST_SELECTED) {
+      const asked = new URLSearchParams({ filter, sort: sort === 'state' ? 'created' : sort, limit: 500, ...(cursor && { cursor }) });
+      const page = await attempt(() => api('GET', `api/v1/tasks?${asked}`));
+      if (!page) return;
+      for (const { id } of page.items) this.toggle(id, true);
+      cursor = page.next_cursor;
+    }
   }
 
   #told() { this.dispatchEvent(new Event('selection')); }

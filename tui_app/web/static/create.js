@@ -1,6 +1,8 @@
 // The form of a new task, made from the table of operations the server publishes.
 
-import { api, attempt, dialog, el, freshKey, Problem, say, size, toast, url } from './page.js';
+import { api, attempt, dialog, el, freshKey, plural, Problem, say, size, toast, uptime, url } from './page.js';
+
+const TYPING = 500; // ms without a change after which an estimate is worth its reading of the disk
 
 let operations = null;
 
@@ -10,14 +12,13 @@ export async function open(live, preset = {}) {
   const choices = el('div', { class: 'ops', role: 'group', 'aria-label': 'Operation' });
   const summary = el('p', { class: 'hint' });
   const body = el('div', { class: 'form' });
-  const estimate = el('pre', { class: 'estimate', hidden: true, 'aria-live': 'polite' });
+  const estimate = el('p', { class: 'estimate foreign', hidden: true, 'aria-live': 'polite' });
   const problem = el('p', { class: 'error', role: 'alert' });
-  const ask = el('button', { type: 'button', on: { click: () => { if (form.reportValidity()) foretell(); } } }, 'Estimate');
   const paused = el('input', { type: 'checkbox', id: 'new-paused' });
   const form = el('form', { class: 'form' }, choices, summary, body,
     el('div', { class: 'field check' }, paused, el('label', { for: 'new-paused' }, 'Add it paused')),
     estimate, problem,
-    el('div', { class: 'buttons end' }, ask, el('button', { class: 'primary' }, 'Start')));
+    el('div', { class: 'buttons end' }, el('button', { class: 'primary' }, 'Start')));
   const box = dialog('New task', form);
   let fields = [];
   let current = null;
@@ -33,32 +34,30 @@ export async function open(live, preset = {}) {
     const late = fields.filter(field => field.about.advanced);
     body.replaceChildren(...fields.filter(field => !field.about.advanced).map(field => field.root));
     if (late.length) body.append(el('details', {}, el('summary', {}, 'More'), el('div', { class: 'form' }, late.map(field => field.root))));
-    ask.hidden = operation.name !== 'zip' || !operations.some(other => other.name === 'estimate');
     changed();
   }
 
-  // What is foretold belongs to what was asked: any change hides it.
-  const changed = () => { estimate.hidden = true; };
-
-  /** Run the `estimate` operation with what the form says: samples of the real files, as on every other face. */
-  async function foretell() {
-    const known = new Set(operations.find(operation => operation.name === 'estimate').fields.map(field => field.name));
-    const given = Object.entries(read(fields)).filter(([name]) => known.has(name));
-    estimate.hidden = false;
-    say(estimate, 'Looking at samples…');
-    ask.disabled = true;
-    try {
-      const view = await api('POST', 'api/v1/tasks', { operation: { op: 'estimate', ...Object.fromEntries(given) } }, { 'Idempotency-Key': freshKey() });
-      const base = `api/v1/tasks/${encodeURIComponent(view.id)}`;
-      const ended = await api('GET', `${base}/wait?timeout=50`);
-      say(estimate, ended.error?.message ?? (ended.state === 'completed' ? (await api('GET', base)).reply : 'It takes longer; see its task.'));
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      say(estimate, error.message);
-    } finally {
-      ask.disabled = false;
-    }
+  // What is foretold belongs to what was asked: a change asks anew and gives up the question before.
+  let asking = null;
+  function changed() {
+    asking?.abort();
+    const { signal } = asking = new AbortController();
+    setTimeout(async () => {
+      if (signal.aborted || !box.open) return;
+      const told = await foretell(current, fields, live, text => tell(text), signal).catch(error => {
+        if (signal.aborted) return null;
+        if (!(error instanceof Problem)) throw error;
+        return { text: error.code === 'task.timeout' ? 'Too much to foretell.' : error.message, bad: error.code === 'path.missing' };
+      });
+      if (!signal.aborted && told) tell(told.text, told.bad);
+    }, TYPING);
   }
+  function tell(text, bad = false) {
+    estimate.hidden = !text;
+    estimate.classList.toggle('error', bad);
+    say(estimate, text);
+  }
+  box.addEventListener('close', () => asking.abort());
 
   for (const operation of operations) {
     choices.append(el('button', { type: 'button', data: { op: operation.name }, 'aria-pressed': 'false', on: { click: () => choose(operation) } }, operation.name));
@@ -82,6 +81,30 @@ export async function open(live, preset = {}) {
   });
   choose(operations.find(operation => operation.name === preset.op) ?? operations[0]);
   body.querySelector('input')?.focus();
+}
+
+/** What is known before the start: how large the source is; for what is packed, what the archive will come to. */
+async function foretell(operation, fields, live, tell, signal) {
+  const source = fields.find(field => field.about.accepts === 'source');
+  const path = source && !source.about.repeated ? source.value : '';
+  if (!path) return { text: '' };
+  if (operation.name !== 'zip') return sourceSize(operation, path, live, signal);
+  const known = new Set(operations.find(other => other.name === 'estimate').fields.map(field => field.name));
+  const asked = Object.fromEntries(Object.entries(read(fields)).filter(([name]) => known.has(name)));
+  tell('Estimating …');
+  const { answer } = await api('POST', 'api/v1/look', { look: { op: 'estimate', ...asked } }, {}, signal);
+  const text = `${plural(answer.files, 'file')}, ${size(answer.original)}, packed about ${size(answer.packed)} in `
+    + `${uptime(Math.max(1, answer.seconds))}; ${size(answer.free)} free`;
+  return { text: answer.fits ? text : `${text}: it does not fit`, bad: !answer.fits };
+}
+
+async function sourceSize(operation, path, live, signal) {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const asked = new URLSearchParams({ path: parent(path), prefix: path.startsWith('file:') ? '' : name });
+  const page = name ? await api('GET', `api/v1/files?${asked}`, undefined, {}, signal) : { entries: [] };
+  const entry = page.entries.find(item => [item.name, item.uri].includes(name));
+  const parts = [entry && !entry.folder && size(entry.size), operation.writes && live.stats && `${size(live.stats.host.disk_free)} free`];
+  return { text: parts.filter(Boolean).join(', ') };
 }
 
 function read(fields) {

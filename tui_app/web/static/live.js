@@ -7,8 +7,7 @@ const PROTOCOL = 'taskdeck.v1';
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
 const SILENCE = 40_000; // ms without any message (the server ticks statistics) before the line counts as dead
-const STEP = 200;
-export const MOST = 1000;
+export const WINDOW = 160; // tasks asked for at once; the page shows some thirty of them
 
 /** A view with the fast-changing part of a tick laid over it. */
 function over(view, [, rev, done, total, speed, eta, item, stage]) {
@@ -21,13 +20,14 @@ export class Live extends EventTarget {
     super();
     this.tasks = new Map(); // id -> TaskView of the window
     this.order = [];
+    this.offset = 0; // place of the window in the whole list
     this.total = 0;
     this.stats = null;
     this.hello = null;
     this.dirty = new Set(); // ids whose view is new
     this.ticked = new Set(); // ids of which only the progress moved
     this.reordered = false;
-    this.query = { filter: '', sort: 'state', reverse: false, offset: 0, limit: STEP };
+    this.query = { filter: '', sort: 'state', reverse: false, offset: 0, limit: WINDOW };
     this.state = 'connecting';
     this.tries = 0;
     this.heard = 0;
@@ -53,16 +53,10 @@ export class Live extends EventTarget {
     this.open();
   }
 
-  /** Move the window: filter, sort, size. */
+  /** Look at something else: filter, sort, or another part of the list (`offset`). */
   change(query) {
     this.query = { ...this.query, ...query };
     if (this.state === 'live') this.#send();
-  }
-
-  /** Ask for more rows when the end of the list comes into view. */
-  grow() {
-    if (this.order.length >= Math.min(this.total, MOST) || this.order.length < this.query.limit) return;
-    this.change({ limit: Math.min(MOST, this.query.limit + STEP) });
   }
 
   /** Follow one task wherever it is in the list: calls `told(view)` with every change. Returns what ends it. */
@@ -131,7 +125,9 @@ export class Live extends EventTarget {
       this.order = update.ids.filter(id => this.tasks.has(id));
       this.reordered = true;
     }
-    this.total = update.total ?? 0;
+    const { total = 0, offset = 0 } = update; // zeros are left out
+    if (total !== this.total || offset !== this.offset) this.reordered = true;
+    Object.assign(this, { total, offset });
     if (update.stats) this.stats = update.stats;
     this.fresh = Boolean(update.stats);
     this.dispatchEvent(new Event('change'));

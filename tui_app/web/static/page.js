@@ -97,11 +97,12 @@ export class Problem extends Error {
 }
 
 /** Call the API: the parsed JSON answer, or a thrown `Problem`. Without a session it leads to the login page. */
-export async function api(method, path, body, headers = {}) {
+export async function api(method, path, body, headers = {}, signal = undefined) {
   let response;
   try {
     response = await fetch(url(path), {
       method,
+      signal,
       headers: body === undefined ? headers : { 'Content-Type': 'application/json', ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
