@@ -60,6 +60,7 @@ async def open_page(browser: Browser) -> OpenPage:
             yield page
         finally:
             await context.close()
-        assert [text for text in complaints if not any(part in text for part in allowed)] == []
+        unexpected = [text for text in complaints if not any(part in text for part in allowed)]
+        assert unexpected == [], unexpected
 
     return opened

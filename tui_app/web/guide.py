@@ -86,33 +86,39 @@ class TaskStatus(msgspec.Struct, frozen=True):
     type: str = "task_status"
 
 
-def _data(view: TaskView) -> tuple[Any, ...]:
+def _data(view: TaskView) -> Json:
     fraction = view.fraction
-    return (
-        guide_status(view),
-        0 if fraction is None else round(fraction * 100, 1),
-        round(view.speed),
-        None if view.eta is None else round(view.eta),
-        view.done,
-        view.total or 0,
-        view.title,
-        view.unit,
-        view.kind,
-        view.op,
-        view.actions,
-        view.error.message if view.error else None,
-    )
+    return {
+        "status": guide_status(view),
+        "progress": 0 if fraction is None else round(fraction * 100, 1),
+        "speed": round(view.speed),
+        "eta": None if view.eta is None else round(view.eta),
+        "current_size": view.done,
+        "total_size": view.total or 0,
+        "name": view.title,
+        "unit": view.unit,
+        "kind": view.kind,
+        "operation": view.op,
+        "actions": view.actions,
+        "error": view.error.message if view.error else None,
+    }
 
 
 def task_status(view: TaskView) -> TaskStatus:
     """The guide's message about a task."""
-    return TaskStatus(view.id, TaskData(*_data(view)), timestamp())
+    return TaskStatus(view.id, TaskData(**_data(view)), timestamp())
 
 
 def task_object(view: TaskView) -> TaskObject:
     """A task as the guide's routes answer it."""
-    finished = None if view.finished is None else timestamp(view.finished)
-    return TaskObject(*_data(view), view.id, view.id, timestamp(view.created), finished, view.output)
+    return TaskObject(
+        **_data(view),
+        task_id=view.id,
+        id=view.id,
+        created_at=timestamp(view.created),
+        finished_at=None if view.finished is None else timestamp(view.finished),
+        output=view.output,
+    )
 
 
 def stats_data(stats: Stats) -> Json:
