@@ -94,6 +94,9 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls_certificate: Annotated[str, _doc("PEM file of the certificate chain; empty for plain HTTP.")] = ""
     tls_key: Annotated[str, _doc("PEM file of the private key.")] = ""
     max_connections: Annotated[int, _doc("Open connections at most.", ge=4)] = 256
+    max_per_address: Annotated[
+        int, _doc("Open connections one address may have; 0: a quarter of all, at least 32.", ge=0)
+    ] = 0
     session_hours: Annotated[float, _doc("Hours until a browser has to sign in again.", gt=0, le=8760)] = 168.0
     upload_folder: Annotated[str, _doc('Folder for files sent from the page; empty: "uploads" in the first root.')] = ""
     max_upload: Annotated[int, _doc("Bytes one file sent from the page may have; 0 for no limit.", ge=0)] = 0

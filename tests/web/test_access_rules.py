@@ -445,6 +445,35 @@ async def test_no_more_connections_than_allowed(tmp_path: Path) -> None:
             writer.close()
 
 
+async def answered(address: str, port: int) -> tuple[bool, asyncio.StreamWriter]:
+    """Whether a new connection from this address of ours gets an answer; it stays open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    try:
+        return (await asyncio.wait_for(reader.read(20), 5)) != b"", writer
+    except ConnectionError:
+        return False, writer
+
+
+async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
+    web = WebSettings(enabled=True, port=0, max_connections=100, max_per_address=3)
+    async with site(FakeTasks(), tmp_path, web=web) as served:
+        mine = [await answered("127.0.0.2", served.port) for _ in range(5)]
+        assert [came for came, _ in mine] == [True, True, True, False, False]
+        other, _ = await answered("127.0.0.3", served.port)
+        assert other
+        mine[0][1].close()
+        async with asyncio.timeout(10):
+            while not (await answered("127.0.0.2", served.port))[0]:  # noqa: ASYNC110 - told by nothing
+                await asyncio.sleep(0.02)
+
+
+async def test_a_trusted_proxy_may_bring_everybodys_connections(tmp_path: Path) -> None:
+    web = WebSettings(enabled=True, port=0, max_per_address=3, trusted_proxies=("127.0.0.2/32",))
+    async with site(FakeTasks(), tmp_path, web=web) as served:
+        assert all([(await answered("127.0.0.2", served.port))[0] for _ in range(6)])
+
+
 @pytest.mark.parametrize(
     "sent",
     [

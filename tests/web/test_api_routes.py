@@ -179,7 +179,7 @@ async def test_wait_answers_when_the_task_ends_or_the_time_is_up(station: Statio
         ("GET", "/api/v1/tasks?sort=x", None, 422, "value"),
         ("GET", "/api/v1/tasks?filter=status:x", None, 422, "value"),
         ("GET", "/api/v1/history?format=xml", None, 422, "value"),
-        ("GET", "/ws/dashboard", None, 400, "usage"),
+        ("GET", "/ws/dashboard", None, 426, "http.upgrade"),
         ("GET", "/static/../api.py", None, 404, "http.route"),
         ("POST", "/api/v1/tasks", b"{", 400, "usage"),
         ("POST", "/api/v1/tasks", b"[]", 422, "value"),
@@ -262,6 +262,27 @@ async def test_operations_and_openapi_describe_every_operation_and_route(station
         assert name in document["components"]["schemas"], name
     choices = document["components"]["schemas"]["CreateRequest"]["properties"]["operation"]["oneOf"]
     assert len(choices) == len(table)
+
+
+async def test_openapi_tells_the_messages_of_live_connections(station: Station, daemon: Daemon) -> None:
+    async with station.http() as http:
+        document = await (await http.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    live = document["paths"]["/ws/dashboard"]["get"]
+    assert set(live["responses"]) >= {"101", "426"}
+    assert set(live["x-websocket"]) == {"taskdeck.v1", ""}
+
+    def names(union: dict[str, Any]) -> set[str]:
+        return {item["$ref"].rpartition("/")[2] for item in union["anyOf"]}
+
+    native, plain = live["x-websocket"]["taskdeck.v1"], live["x-websocket"][""]
+    assert {"Hello", "Updated", "WatchFailed"} < names(native["server"])
+    assert {"TaskStatus", "DashboardStats", "Announcement"} <= names(plain["server"])
+    assert names(plain["server"]) | names(native["server"]) | names(native["client"]) <= set(schemas)
+    stream = document["paths"]["/api/stream/{id}"]["get"]
+    content = stream["responses"]["200"]["content"]["text/event-stream"]
+    assert content["x-data-schema"] == {"$ref": "#/components/schemas/TaskStatus"}
+    assert any(item["name"] == "Last-Event-ID" and item["in"] == "header" for item in stream["parameters"])
 
 
 async def test_health_readiness_and_metrics(station: Station, daemon: Daemon) -> None:

@@ -42,11 +42,12 @@ _KEY_LIMIT: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter in the URL's query, for the OpenAPI document."""
+    """A parameter in the URL's query or among the headers, for the OpenAPI document."""
 
     name: str
     schema: dict[str, Any]
     help: str
+    place: str = "query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Route:
     status: int = 200
     errors: tuple[int, ...] = ()
     scope: str = ""
+    events: tuple[str, Any] | None = None
+    """Of a stream of server-sent events: their name, and the Struct in their `data`."""
 
     @property
     def needs(self) -> Scope:
@@ -310,7 +313,8 @@ async def guide_task(request: web.Request) -> web.Response:
 
 async def guide_stats(request: web.Request) -> web.Response:
     """GET /api/stats in the guide's form."""
-    return json_response({**guide.stats_data(await request.app[DECK].tasks.stats()), "timestamp": guide.timestamp()})
+    found = guide.stats_data(await request.app[DECK].tasks.stats())
+    return json_response(guide.StatsAnswer(**msgspec.structs.asdict(found), timestamp=guide.timestamp()))
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -346,6 +350,10 @@ _WINDOW: Final = (
 )
 _AFTER: Final = Parameter("after", {"type": "integer", "minimum": 0, "maximum": 2**53}, "What was already seen.")
 _EVENT_LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Events at most.")
+
+_LAST_EVENT: Final = Parameter(
+    "Last-Event-ID", {"type": "string", "maxLength": 20}, "The `id` of the last event that arrived.", "header"
+)
 
 _ONE_TASK: Final = "/api/v1/tasks/{id:(?!bulk$)[^/]+}"
 
@@ -441,7 +449,23 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope="admin",
         parameters=(Parameter("limit", {"type": "integer", "minimum": 1, "maximum": signin.AUDIT_LIMIT}, "Entries."),),
     ),
-    Route("GET", "/ws/dashboard", websocket, "Live messages (WebSocket).", "application/json", status=101),
+    Route(
+        "GET",
+        "/ws/dashboard",
+        websocket,
+        "Live messages (WebSocket); `x-websocket` names them by subprotocol.",
+        None,
+        status=101,
+        errors=(426,),
+        parameters=(
+            Parameter(
+                "Sec-WebSocket-Protocol",
+                {"type": "string", "enum": [wire.SUBPROTOCOL]},
+                "Without it the server sends the guide's messages.",
+                "header",
+            ),
+        ),
+    ),
     Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", guide.TaskList, parameters=_WINDOW),
     Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", guide.TaskObject, errors=(404, 409)),
     Route(
@@ -462,7 +486,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         wire.NamedControlRequest,
         errors=(404, 409),
     ),
-    Route("GET", "/api/stats", guide_stats, "Statistics in the guide's form.", dict[str, Any]),
+    Route("GET", "/api/stats", guide_stats, "Statistics in the guide's form.", guide.StatsAnswer),
     Route(
         "GET",
         "/api/stream/{id}",
@@ -470,6 +494,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "One task live (SSE), guide's form.",
         "text/event-stream",
         errors=(404, 409),
+        parameters=(_LAST_EVENT,),
+        events=("task_status", guide.TaskStatus),
     ),
     Route("GET", "/api/v1/hello", hello, "Version and protocol of the daemon.", wire.Hello),
     Route("GET", "/api/v1/tasks", list_tasks, "A window of the list of tasks.", Page, parameters=_WINDOW),
@@ -482,6 +508,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         wire.CreateRequest,
         status=201,
         errors=(403, 404, 409, 507),
+        parameters=(
+            Parameter(
+                "Idempotency-Key",
+                {"type": "string", "minLength": 1, "maxLength": _KEY_LIMIT, "pattern": "^[!-~]+$"},
+                "The same key with the same body gives the same task.",
+                "header",
+            ),
+        ),
     ),
     Route("POST", "/api/v1/tasks/bulk", bulk, "Act on many tasks.", wire.BulkResponse, wire.BulkRequest),
     Route(
@@ -568,7 +602,16 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/api/v1/control_all", control_all, "Pause or resume everything.", Stats, wire.ControlAllRequest),
     Route("GET", "/api/v1/stats", stats, "Counts, totals and the machine.", Stats),
     Route("GET", "/api/v1/events", events, "Recorded transitions.", list[TaskEvent], parameters=(_AFTER, _EVENT_LIMIT)),
-    Route("GET", "/api/v1/stream/{id}", native_stream, "One task live (SSE).", "text/event-stream", errors=(404, 409)),
+    Route(
+        "GET",
+        "/api/v1/stream/{id}",
+        native_stream,
+        "One task live (SSE).",
+        "text/event-stream",
+        errors=(404, 409),
+        parameters=(_LAST_EVENT,),
+        events=("task", TaskView),
+    ),
     Route(
         "GET",
         "/api/v1/history",

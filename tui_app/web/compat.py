@@ -71,7 +71,7 @@ class DashboardManager:
 
     async def broadcast_message(self, message: str, msg_type: str = "info") -> None:
         """Send a `message` to everybody."""
-        await self._broadcast(broadcast(message, msg_type))
+        await self._broadcast(msgspec.to_builtins(broadcast(message, msg_type)))
 
     async def send_dashboard_stats(self, stats: Mapping[str, Any]) -> None:
         """Send a `dashboard_stats` message to everybody."""

@@ -20,7 +20,7 @@ from engines.errors import TaskdeckError
 from engines.model import Stats, TaskView
 from engines.tasks.api import Tasks, Update, Watch, Watcher
 from tui_app import wire
-from tui_app.web.guide import BUSY
+from tui_app.web.guide_feed import BUSY
 
 _LOG = logging.getLogger(__name__)
 _ENCODER: Final = msgspec.json.Encoder()

@@ -22,7 +22,7 @@ from engines.query import Query
 from engines.tasks.api import Watch, Watcher
 from tui_app import wire
 from tui_app.web.context import DECK, Deck, caller
-from tui_app.web.guide import BUSY, GuideFeed
+from tui_app.web.guide_feed import BUSY, GuideFeed
 from tui_app.web.hub import Hub, Line
 
 _LOG = logging.getLogger(__name__)

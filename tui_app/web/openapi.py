@@ -12,6 +12,7 @@ from engines.errors import CODES
 from engines.operations import OPERATIONS
 from engines.query import Sort
 from tui_app import wire
+from tui_app.web import guide
 
 if TYPE_CHECKING:
     from tui_app.web.api import Route
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _REF: Final = "#/components/schemas/{name}"
 _ALWAYS: Final = (400, 401, 403, 421, 422, 500)
 _WITH_BODY: Final = (408, 413, 415)
+_LIVE: Final[tuple[Any, ...]] = (wire.ClientMessage, wire.ServerMessage, guide.ServerMessage, guide.ClientMessage)
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -26,7 +28,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     structs = [route.answer for route in routes if _is_type(route.answer)]
     structs += [route.body for route in routes if _is_type(route.body)]
     operations = [spec.struct for spec in OPERATIONS.values()]
-    wanted = [*structs, *operations, wire.Problem, Sort]
+    structs += [route.events[1] for route in routes if route.events is not None]
+    wanted = [*structs, *operations, *_LIVE, wire.Problem, Sort]
     schemas, components = msgspec.json.schema_components(wanted, ref_template=_REF)
     by_type = {_key(kind): schema for kind, schema in zip(wanted, schemas, strict=True)}
     create = components.get("CreateRequest")
@@ -37,8 +40,6 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         }
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        if route.status == 101:
-            continue  # OpenAPI has no words for WebSocket; docs/api.md tells its messages
         path = plain(route.path)
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_type)
     return {
@@ -68,6 +69,10 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "Done."}
     if _is_type(route.answer):
         answer["content"] = {"application/json": {"schema": by_type[_key(route.answer)]}}
+    elif route.events is not None:
+        name, data = route.events
+        answer["description"] = f"Events named `{name}`, with an `id`; `data` is JSON."
+        answer["content"] = {route.answer: {"schema": {"type": "string"}, "x-data-schema": by_type[_key(data)]}}
     elif route.answer and route.status == 200:
         answer["content"] = {kind: {} for kind in route.answer.split(", ")}
     found: dict[str, Any] = {
@@ -84,6 +89,14 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
             {"application/json": {"schema": by_type[_key(route.body)]}} if _is_type(route.body) else {route.body: {}}
         )
         found["requestBody"] = {"required": _is_type(route.body), "content": content}
+    if route.status == 101:
+        answer["description"] = "The connection speaks WebSocket from here on."
+        # OpenAPI has no words for messages (AsyncAPI does); their schemas are here all the same.
+        sent, received, guide_sent, guide_received = (by_type[_key(kind)] for kind in _LIVE)
+        found["x-websocket"] = {
+            wire.SUBPROTOCOL: {"client": sent, "server": received},
+            "": {"client": guide_received, "server": guide_sent},
+        }
     if plain(route.path) in PUBLIC:
         found["security"] = []
     if plain(route.path) == "/dashboard":
@@ -105,7 +118,7 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
 
 def _query_parameters(route: Route) -> list[dict[str, Any]]:
     return [
-        {"name": item.name, "in": "query", "required": False, "description": item.help, "schema": item.schema}
+        {"name": item.name, "in": item.place, "required": False, "description": item.help, "schema": item.schema}
         for item in route.parameters
     ]
 

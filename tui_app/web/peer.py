@@ -33,10 +33,20 @@ class Peer:
     @property
     def group(self) -> str:
         """What attempts are counted by: the address, for IPv6 its /64 (one site has a whole one)."""
-        found = _address(self.address)
-        if isinstance(found, ipaddress.IPv6Address):
-            return str(ipaddress.IPv6Network((found, 64), strict=False))
-        return self.address
+        return group_of(self.address)
+
+
+def group_of(address: str) -> str:
+    """The address, for IPv6 its /64."""
+    found = _address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((found, 64), strict=False))
+    return address
+
+
+def is_proxy(address: str, settings: WebSettings) -> bool:
+    """Whether a connection comes from one of `web.trusted_proxies`."""
+    return _trusted(address, _networks(settings.trusted_proxies))
 
 
 PEER: Final = web.RequestKey("peer", Peer)

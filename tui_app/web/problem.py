@@ -22,7 +22,7 @@ _BY_STATUS: Final[dict[int, tuple[str, str, str]]] = {
     405: ("http.method", "cannot do this", "the address does not take this method"),
     413: ("http.too_large", "cannot take the request", "its body is larger than allowed"),
     415: ("http.media_type", "cannot read the request", "its body must be application/json"),
-    426: ("usage", "cannot answer", "this address speaks WebSocket only"),
+    426: ("http.upgrade", "cannot answer", "this address speaks WebSocket only"),
 }
 
 

@@ -21,16 +21,17 @@ from engines.settings import WebSettings
 from tui_app.locations import Locations, private_directory
 from tui_app.web.api import ROUTES
 from tui_app.web.context import DECK, Deck
+from tui_app.web.door import Door
 from tui_app.web.guard import PUBLIC, RULES, Rule, add_headers, guard
-from tui_app.web.guide import GuideFeed
+from tui_app.web.guide_feed import GuideFeed
 from tui_app.web.hub import Hub
 from tui_app.web.limits import StuckWatch
 from tui_app.web.live import FEED, HUB, SOCKETS, Sockets, close_all
 
 _LOG = logging.getLogger(__name__)
 MAX_BODY: Final = 1 << 20
-_BACKLOG: Final = 32
-"""Small: the connection limit may be passed by one accept batch."""
+_BACKLOG: Final = 128
+_HANDSHAKE_SECONDS: Final = 10.0
 _LONGEST_LINE: Final = 1 << 16
 """Bytes of a request line: a path of 4,096 characters, percent-encoded."""
 _PATIENCE: Final = 3
@@ -110,19 +111,15 @@ class Server:
         assert server is not None
 
         # Unix connections do not count: the terminal must answer while the web side is flooded.
-        mine: set[web.RequestHandler] = set()
-
-        def connect() -> asyncio.BaseProtocol:
-            if len(mine) >= settings.max_connections:
-                mine.difference_update([item for item in mine if item.transport is None])
-                if len(mine) >= settings.max_connections:
-                    return _Refuse()
-            mine.add(made := server())
-            return made
-
+        context = _tls(settings)
         try:
             self._tcp = await asyncio.get_running_loop().create_server(
-                connect, settings.host, settings.port, backlog=_BACKLOG, ssl=_tls(settings)
+                Door(server, settings),
+                settings.host,
+                settings.port,
+                backlog=_BACKLOG,
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
             )
         except OSError as error:
             raise TaskdeckError(
@@ -165,12 +162,6 @@ class Server:
                 with contextlib.suppress(OSError):
                     path.unlink()
         await self._runner.cleanup()
-
-
-class _Refuse(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
 
 
 def bind_unix(locations: Locations) -> tuple[socket.socket, Path]:

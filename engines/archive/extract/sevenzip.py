@@ -15,7 +15,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -36,9 +35,7 @@ _SLACK: Final = 64 << 20
 """Bytes a tool may write beyond what the archive declares: 7zz preallocates."""
 _XAR_TABLE: Final = "[TOC].xml"
 """What 7zz makes of a xar's table of contents."""
-_STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+(?:\.\d+)?)")
-_UNIX_MODE: Final = re.compile(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$")
-_CRC: Final = re.compile("[0-9A-Fa-f]{8}")
+_STAMP: Final = re.compile(r"(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)(\.\d+)?")
 
 
 class Outcome(msgspec.Struct):
@@ -229,43 +226,33 @@ def parse_listing(lines: Sequence[str], format_name: str, volumes: int) -> Listi
 
 
 def _member(fields: dict[str, str]) -> Member:
-    get = fields.get
-    kind, mode = _attributes(get("Attributes") or get("Mode", ""))
-    link = get("Symbolic Link", "")
-    if get("Folder") == "+":
+    attributes = fields.get("Attributes") or fields.get("Mode", "")
+    unix = re.search(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$", attributes)
+    kind = MemberKind.FILE
+    link = fields.get("Symbolic Link", "")
+    flags = attributes.split(" ", 1)[0]  # "RD" with Windows' letters, "drwxr-xr-x" without
+    if fields.get("Folder") == "+" or flags.startswith("d") or (flags.isupper() and "D" in flags):
         kind = MemberKind.FOLDER
-    elif link and kind is not MemberKind.FOLDER:
+    elif link or (unix and unix[1][0] == "l"):
         kind = MemberKind.SYMLINK
-    elif kind is MemberKind.FILE and get("Hard Link"):
+    elif fields.get("Hard Link"):
         kind, link = MemberKind.HARDLINK, fields["Hard Link"]
-    size, packed, crc = get("Size", ""), get("Packed Size", ""), get("CRC", "")
+    elif unix and unix[1][0] in "cbps":
+        kind = MemberKind.SPECIAL
+    packed = fields.get("Packed Size", "")
+    crc = fields.get("CRC", "")
     return Member(
-        fields["Path"],
+        fields.get("Path", ""),
         kind,
-        int(size) if size.isdigit() else 0,
+        int(fields.get("Size") or 0) if fields.get("Size", "0").isdigit() else 0,
         int(packed) if packed.isdigit() else None,
-        _moment(get("Modified", "")),
-        mode,
+        _moment(fields.get("Modified", "")),
+        _bits(unix[1]) if unix else None,
         link,
-        get("Encrypted") == "+",
-        int(crc, 16) if _CRC.fullmatch(crc) else None,
-        get("Method", ""),
+        fields.get("Encrypted") == "+",
+        int(crc, 16) if re.fullmatch("[0-9A-Fa-f]{8}", crc) else None,
+        fields.get("Method", ""),
     )
-
-
-@lru_cache(maxsize=1024)
-def _attributes(text: str) -> tuple[MemberKind, int | None]:
-    """Kind and permission bits; an archive knows few different ones."""
-    unix = _UNIX_MODE.search(text)
-    mode = _bits(unix[1]) if unix else None
-    flags = text.split(" ", 1)[0]  # "RD" with Windows' letters, "drwxr-xr-x" without
-    if flags.startswith("d") or (flags.isupper() and "D" in flags):
-        return MemberKind.FOLDER, mode
-    if unix and unix[1][0] == "l":
-        return MemberKind.SYMLINK, mode
-    if unix and unix[1][0] in "cbps":
-        return MemberKind.SPECIAL, mode
-    return MemberKind.FILE, mode
 
 
 def _bits(text: str) -> int:
@@ -277,18 +264,13 @@ def _bits(text: str) -> int:
 
 def _moment(text: str) -> float | None:
     match = _STAMP.match(text)
-    minute = _minute(match[1]) if match else None
-    return None if match is None or minute is None else minute + float(match[2])
-
-
-@lru_cache(maxsize=4096)
-def _minute(text: str) -> float | None:
-    """Local time; files that were made together share their minutes."""
-    year, month, day, hour, minute = (int(part) for part in re.split("[- :]", text))
+    if not match:
+        return None
     try:
-        return time.mktime((year, month, day, hour, minute, 0, 0, 0, -1))
+        whole = time.mktime((*(int(match[n]) for n in range(1, 7)), 0, 0, -1))  # type: ignore[arg-type]
     except (OverflowError, ValueError):
         return None
+    return whole + float(match[7] or 0)
 
 
 def judge(run: Run, found: Listing) -> list[Member]:
