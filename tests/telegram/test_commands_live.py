@@ -190,3 +190,29 @@ async def test_long_results_are_sent_whole(telegram: TelegramServer, tmp_path: P
     assert file.media is not None
     assert file.media.name.endswith(".txt")
     assert all(f"{number:04d}.txt" in file.media.data.decode() for number in (0, 190))
+
+
+async def test_words_that_are_no_password_are_not_deleted(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    with zipfile.ZipFile(root / "my archive.zip", "w") as archive:
+        archive.writestr("x", "y")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        plain = ann.say("/unzip my archive.zip out")
+        await ann.receives(lambda m: "Archive Extracted" in m.text)
+        assert not plain.deleted
+        with_password = ann.say("/unzip my archive.zip out s3cret")
+        await ann.sees(lambda: with_password.deleted)
+        unclear = ann.say("/unzip gone.zip out s3cret words")
+        await ann.receives(lambda m: "one word too many" in m.text)
+        assert unclear.deleted
+
+
+async def test_everything_an_operation_made_is_sent(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    (root / "clip.mkv").write_bytes(clip.read_bytes())
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/tracks clip.mkv --send")
+        made = await ann.receives(lambda m: m.media is not None, limit=60)
+        assert made.media is not None and made.media.name.startswith("clip.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.telegram.test_files_live import until
@@ -27,6 +28,13 @@ role = "read"
 """
 
 
+async def health(socket: Path) -> object:
+    """What /healthz answers."""
+    connector = aiohttp.UnixConnector(str(socket))
+    async with aiohttp.ClientSession("http://localhost", connector=connector) as http, http.get("/healthz") as answer:
+        return await answer.json()
+
+
 async def test_settings_switch_the_bot_on_and_a_reload_lets_others_in(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
@@ -44,6 +52,7 @@ async def test_settings_switch_the_bot_on_and_a_reload_lets_others_in(
         await until(lambda: "BotCommandScopeDefault" in telegram.commands)
         ann.say("/id")
         await ann.receives(lambda m: "(admin)" in m.text)
+        assert await health(locations.socket()) == {"status": "ok", "telegram": "online"}
         ben.say("/id")
         await ben.receives(lambda m: "(read)" in m.text)
         eve.say("/id")

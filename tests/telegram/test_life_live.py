@@ -8,9 +8,11 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.model import Actor
+from engines.settings import TasksSettings
 from tests.support.operations import added_operations
 from tests.telegram.bot import TIMING, running_bot, settings_for
 from tests.telegram.test_files_live import until
@@ -176,8 +178,9 @@ async def test_many_tasks_against_the_edit_limit_meet_no_refusal(
     ann = telegram.person("Ann")
     telegram.limit("messages.EditMessage", 20, 6.0)
     timing = Timing(login=5.0, grace=2.0, stop=1.0, intervals=(0.31, 0.41))
+    settings = msgspec.structs.replace(settings_for(root, ann), tasks=TasksSettings(parallel_compress=4))
     with added_operations():
-        async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing) as bot:
+        async with running_bot(telegram, tmp_path, settings, timing=timing) as bot:
             ann.say("/status")
             await ann.receives(lambda m: m.text.startswith("Tasks"))
             for number in range(20):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engines.errors import ErrorInfo, TaskdeckError
 from engines.model import Action, Kind, TaskState
-from engines.operations import OPERATIONS
+from engines.operations import OPERATIONS, fields
 from tests.support.fake_tasks import make_view, seeded
 from tui_app.telegram import cards, commands, notices
 from tui_app.telegram.commands import read_request
@@ -214,3 +214,14 @@ def test_bad_quiet_hours_are_refused(hours: str) -> None:
 )
 def test_levels_decide_which_endings_are_told(level: str, state: TaskState, own: bool, told: bool) -> None:
     assert notices.wants(notices.parse_level(level), make_view("t", state=state), own=own) is told
+
+
+def test_every_operation_is_in_the_menu_and_has_help_that_names_all_its_parameters() -> None:
+    names = {name for name, _ in commands.menu()}
+    for spec in OPERATIONS.values():
+        assert commands.chat_name(spec.name) in names
+        text = commands.help_text("/" + commands.chat_name(spec.name))
+        for field in fields(spec.struct):
+            assert (field.name.upper() if field.positional else field.flag) in text
+        assert "visible to other users" not in text
+        assert all(utf16(page) <= TEXT_LIMIT for page in cards.pages(text))

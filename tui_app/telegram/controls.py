@@ -79,7 +79,7 @@ class Controls:
             member.require(Role.CONTROL, f"{action.value} a task")
             words = [token.text for token in command.tokens]
             if not words:
-                raise TaskdeckError("usage", f"cannot {action.value}", "no task is named", f"write {action.value} ID")
+                raise TaskdeckError("usage", f"cannot {action.value}", "no task is named", f"write /{action.value} ID")
             ids = await self._named(member, incoming.chat, words, action)
             if not ids:
                 self._context.say(incoming, "There is nothing to do.")

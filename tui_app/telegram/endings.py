@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from engines import operations, text
+from engines import operations
 from engines.errors import TaskdeckError
 from engines.model import Json, Kind, TaskDetail, TaskState, TaskView
 from engines.names import display
@@ -31,7 +32,7 @@ PAGES_AT_MOST: Final = 3
 FILES_AT_MOST: Final = 10
 """Files of a folder that are sent back one by one."""
 _SETTLE: Final = 0.5
-_OUTPUTS: Final = ("output", "destination", "archive", "image", "path")
+_COMMAND_NAMED: Final = re.compile(r"^Use (unzip) (?=to )", re.MULTILINE)
 
 OnStarted = Callable[[TaskView], Awaitable[None]]
 
@@ -101,7 +102,7 @@ class Endings:
         reply = reply_of(detail)
         if reply is not None and reply.image and await self._show(reply, origin, silent):
             return True
-        plain = reply.render(emoji=True) if reply is not None else f"✅ {view.op}: {view.title}\n{detail.reply}"
+        plain = in_chat(reply) if reply is not None else f"✅ {view.op}: {view.title}\n{detail.reply}"
         pages = cards.pages(plain.rstrip())
         if len(pages) > PAGES_AT_MOST:
             await self._as_file(view, "\n".join(pages), origin, silent)
@@ -122,7 +123,7 @@ class Endings:
             photo = await asyncio.to_thread(is_photo, path)
         except OSError:
             return False
-        caption = reply.render(emoji=True)
+        caption = in_chat(reply)
         if utf16(caption) > CAPTION_LIMIT or not data:
             return False
         for as_photo in (True, False) if photo else (False,):
@@ -172,7 +173,8 @@ class Endings:
 
     async def _start_next(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
         ledger = self._context.ledger
-        paths = ledger.collect(origin, output_of(result)) if origin.batch else [output_of(result)]
+        saved = next(iter(made_by(view.op, result)), "")
+        paths = ledger.collect(origin, saved) if origin.batch else [saved]
         if not paths:
             return  # others of the batch are still under way
         given: Json = {**(origin.then or {}), "path": paths[0]}
@@ -185,14 +187,13 @@ class Endings:
         ledger.drop_batch(origin.batch)
 
     async def _send_result(self, view: TaskView, result: Json, origin: Origin, member: Member) -> None:
-        path = output_of(result)
-        if not path:
-            return
-        files = await asyncio.to_thread(_files, Path(path), member)
+        files: list[Path] = []
+        for path in made_by(view.op, result):
+            files += await asyncio.to_thread(_files, Path(path), member)
         if len(files) > FILES_AT_MOST:
             raise TaskdeckError(
                 "unsupported",
-                f"cannot send {text.plural(len(files), 'file')} from '{display(path)}'",
+                f"cannot send all of '{display(os.path.dirname(files[0]))}'",
                 f"more than {FILES_AT_MOST} would flood the chat",
                 "pack them with /zip and --send",
             )
@@ -203,10 +204,19 @@ class Endings:
             await self._context.submit(member, op, origin.next(silent_success=True), key=key)
 
 
-def output_of(result: Json) -> str:
-    """The exact path of what a task made, "" when it made nothing."""
-    found: Any = next((result[key] for key in _OUTPUTS if isinstance(result.get(key), str) and result[key]), "")
-    return from_uri(found)
+def made_by(operation: str, result: Json) -> list[str]:
+    """The exact paths of what a task made: its main output, or the files its result lists."""
+    main = operations.output_of(operation, result)
+    if main is not None:
+        return [main]
+    listed = [*result.get("files", []), *result.get("parts", [])] if isinstance(result.get("source"), str) else []
+    paths = [item.get("path") if isinstance(item, dict) else item for item in listed]
+    return [from_uri(path) for path in paths if isinstance(path, str) and os.path.isabs(from_uri(path))]
+
+
+def in_chat(reply: Reply) -> str:
+    """A reply as chats show it: commands have a slash."""
+    return _COMMAND_NAMED.sub(lambda match: f"Use /{match[1]} ", reply.render(emoji=True))
 
 
 def reply_of(detail: TaskDetail) -> Reply | None:

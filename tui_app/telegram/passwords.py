@@ -50,13 +50,11 @@ class Passwords:
                 await self.delete(incoming)
             raise
 
-    async def hide(self, incoming: Incoming, command: Command) -> bool:
-        """Delete a message that may hold a password, before anything can go wrong with it; True when it was."""
+    async def hide(self, incoming: Incoming, command: Command) -> None:
+        """Delete a message that may hold a password, for one that could not be understood."""
         spec = commands.operation_spec(command.name)
-        if spec is None or not may_hold_secret(command, spec, answered=incoming.reply_to is not None):
-            return False
-        await self.delete(incoming)
-        return True
+        if spec is not None and may_hold_secret(command, spec, answered=incoming.reply_to is not None):
+            await self.delete(incoming)
 
     async def ask(self, view: TaskView) -> None:
         """Ask for the password a task waits for; the answer to that message is it."""

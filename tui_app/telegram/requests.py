@@ -17,7 +17,7 @@ from tui_app.telegram.access import Member, Role
 from tui_app.telegram.commands import HERE, Request
 from tui_app.telegram.context import Context
 from tui_app.telegram.follow import Follower
-from tui_app.telegram.gateway import Document, Incoming, Press
+from tui_app.telegram.gateway import Document, GatewayError, Incoming, Press
 from tui_app.telegram.inbox import inbox_folder, offers
 from tui_app.telegram.ledger import Origin
 from tui_app.telegram.passwords import Passwords
@@ -58,10 +58,21 @@ class Requests:
         self, member: Member, incoming: Incoming, command: Command, spec: OperationSpec, files: Sequence[File] = ()
     ) -> None:
         """Do what a command says: on the files that came with it or that it answers, else on the path in it."""
-        hidden = await self._passwords.hide(incoming, command)
-        member.require_operation(spec)
-        files = await self._files(incoming, spec, files)
+        try:
+            member.require_operation(spec)
+            files = await self._files(incoming, spec, files)
+            request = await self._read(member, command, spec, about_files=bool(files))
+        except (TaskdeckError, GatewayError):
+            await self._passwords.hide(incoming, command)  # whatever it was meant to be, one word may be a password
+            raise
+        if request.secret:
+            await self._passwords.delete(incoming)
+        if files:
+            await self._save(member, incoming, files, request)
+        else:
+            await self._submit(member, incoming, request)
 
+    async def _read(self, member: Member, command: Command, spec: OperationSpec, *, about_files: bool) -> Request:
         def read() -> Request:
             def exists(path: str) -> bool:
                 try:
@@ -70,16 +81,10 @@ class Requests:
                     return False
                 return True
 
-            place = str(inbox_folder(self._context.settings, member)) if files else ""
+            place = str(inbox_folder(self._context.settings, member)) if about_files else ""
             return commands.read_request(command, spec, exists=exists, source=place)
 
-        request = await asyncio.to_thread(read)
-        if request.secret and not hidden:
-            await self._passwords.delete(incoming)
-        if files:
-            await self._save(member, incoming, files, request)
-        else:
-            await self._submit(member, incoming, request)
+        return await asyncio.to_thread(read)
 
     async def _files(self, incoming: Incoming, spec: OperationSpec, files: Sequence[File]) -> Sequence[File]:
         """The files a command is about: sent with it as their caption, or answered by it."""

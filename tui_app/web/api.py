@@ -318,8 +318,8 @@ async def guide_stats(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """GET /healthz: the process answers."""
-    return json_response({"status": "ok"})
+    """GET /healthz: the process answers, and in one word how the Telegram bot is."""
+    return json_response({"status": "ok", "telegram": request.app[DECK].chat().split(" ")[0]})
 
 
 async def readyz(request: web.Request) -> web.Response:
