@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 from weakref import WeakSet
 
 from aiohttp import web
@@ -86,7 +86,7 @@ class _Newcomer(asyncio.Protocol):
         self._door = door
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's are none by type
         handler = self._door.enter(self, transport)
         if handler is None:
             transport.abort()

@@ -139,8 +139,8 @@ class Server:
         assert server is not None
         while True:
             await asyncio.sleep(patience / 6)
-            found = (connection.transport for connection in server.connections)
-            if watch.look([item for item in found if isinstance(item, asyncio.Transport)]):
+            found = [item.transport for item in server.connections if item.transport is not None]
+            if watch.look(found):
                 _LOG.warning("a client did not read its answer; its connection was cut")
             self._deck.access.sweep()
             self._deck.flights.sweep()
