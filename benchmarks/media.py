@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from engines.job import Stop, Stopped
 from engines.media import thumbnail
 from engines.media.compare import run as compare
@@ -217,7 +219,8 @@ def chunking(folder: Path, tools: Tools) -> None:
         good=abs(ratio - 1) <= 0.01,
     )
     scores = [
-        compare(Compare(path=str(path), reference=str(film)), RecordingJob(folder)).ssim for path in (chunked, single)
+        msgspec.to_builtins(compare(Compare(path=str(path), reference=str(film)), RecordingJob(folder)))["ssim"]
+        for path in (chunked, single)
     ]
     value = f"{scores[0]:.4f} / {scores[1]:.4f}"
     row("its SSIM against that of one shot", value, "within 0.001", good=abs(scores[0] - scores[1]) <= 0.001)

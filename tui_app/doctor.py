@@ -52,15 +52,20 @@ class Check(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(locations: Locations, load: Callable[[], Config]) -> list[Check]:
-    """Every check, in the order of the report."""
+def examine(locations: Locations, load: Callable[[], Config], *, everything: bool = False) -> list[Check]:
+    """Every check, in the order of the report; `everything` adds a line for each encoder and filter."""
     try:
         config = load()
     except TaskdeckError as error:
         return [Check("settings", Level.FAIL, error.message, f"edit {display(locations.config)}"), *_machine(locations)]
     settings = config.settings
     found = [_settings(config, locations)]
-    for group in (_machine(locations), _tools(settings), _folders(settings), _daemon(locations, settings)):
+    for group in (
+        _machine(locations),
+        _tools(settings, everything=everything),
+        _folders(settings),
+        _daemon(locations, settings),
+    ):
         found.extend(group)
     level, text, fix = diagnosis.diagnose(settings)
     found.append(Check("telegram", Level(level), text, fix))
@@ -146,8 +151,8 @@ def _socket(locations: Locations) -> Check:
     return Check("socket", Level.OK, f"{display(path)} answers")
 
 
-def _tools(settings: Settings) -> Iterator[Check]:
-    for finding in capabilities.examine(settings.media):
+def _tools(settings: Settings, *, everything: bool) -> Iterator[Check]:
+    for finding in capabilities.examine(settings.media, everything=everything):
         yield Check(finding.name, Level.OK if finding.good else Level.WARN, finding.found, finding.fix)
     yield _sevenzip(settings)
     yield _tool("bsdtar", "bsdtar", ["--version"], Level.OK, "optional: apt install libarchive-tools")

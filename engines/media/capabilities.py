@@ -9,14 +9,26 @@ import msgspec
 from engines.errors import TaskdeckError
 from engines.media.ffmpeg import library
 from engines.media.runner import Runner, capture
-from engines.media.tools import Tools, bundled, filters, find, has_pyav
-from engines.media.transcode.presets import proven_encoders
+from engines.media.tools import Tools, bundled, encoders, filters, find, has_pyav
+from engines.media.transcode.presets import HARDWARE, PICTURES, SOFTWARE, SOUND, first_choices, proven_encoders
 from engines.names import display
 from engines.settings import MediaSettings
 
 _INSTALL: Final = "apt install ffmpeg, or pip install 'taskdeck[bundled]'"
 _NEEDED: Final = {"libx264": "H.264 presets", "libx265": "the hevc preset", "libsvtav1": "the av1 preset"}
 _STAND_INS: Final = {"libsvtav1": "libaom-av1"}
+_FILTERS: Final = {
+    "zscale": "HDR to SDR",
+    "tonemap": "HDR to SDR",
+    "bwdif": "deinterlacing",
+    "ebur128": "loudness",
+    "showwavespic": "waveforms",
+    "signalstats": "thumbnails that skip black",
+    "tile": "contact sheets",
+    "ssim": "`compare`",
+    "psnr": "`compare`",
+    "libvmaf": "VMAF",
+}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -28,8 +40,8 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(settings: MediaSettings) -> list[Finding]:
-    """Programs, encoders and missing features."""
+def examine(settings: MediaSettings, *, everything: bool = False) -> list[Finding]:
+    """Programs, the encoders that presets choose, and missing features; or each encoder and filter in use."""
     try:
         tools = find(settings)
     except TaskdeckError as error:
@@ -45,7 +57,8 @@ def examine(settings: MediaSettings) -> list[Finding]:
         library()
     except TaskdeckError as error:
         found.append(Finding("ffmpeg-python", False, error.message))
-    return [*found, _encoders(tools), *_features(tools)]
+    found += [_encoders(tools), *_features(tools)]
+    return [*found, *_each(tools)] if everything else found
 
 
 def _version(path: str) -> str:
@@ -57,7 +70,7 @@ def _version(path: str) -> str:
 
 
 def _encoders(tools: Tools) -> Finding:
-    proven = proven_encoders(tools)
+    proven = proven_encoders(tools, first_choices(tools))
     working = [name for name, works in proven.items() if works]
     lacking = [f"{name} ({use})" for name, use in _NEEDED.items() if not {name, _STAND_INS.get(name)} & {*working}]
     text = "work: " + (", ".join(working) or "none")
@@ -78,3 +91,24 @@ def _features(tools: Tools) -> list[Finding]:
             )
         )
     return found
+
+
+def _each(tools: Tools) -> list[Finding]:
+    """A line for every encoder and filter that any operation may use."""
+    have = encoders(tools.ffmpeg)
+    listed = [name for name in (*SOFTWARE, *SOUND, *PICTURES, *HARDWARE) if name in have]
+    lines = []
+    for name, works in proven_encoders(tools, listed).items():
+        # A hardware encoder that does not work is no fault of the installation: most machines have no device.
+        found = "encoded five frames" if works else "is listed but does not encode here"
+        lines.append(Finding(f"encoder {name}", works or name in HARDWARE, found, "" if works else _INSTALL))
+    lines += [
+        Finding(f"encoder {name}", name in SOFTWARE, "not in this ffmpeg", _INSTALL)
+        for name in (*SOFTWARE, *SOUND, *PICTURES)
+        if name not in have
+    ]
+    known = filters(tools.ffmpeg)
+    return lines + [
+        Finding(f"filter {name}", True, use if name in known else f"not in this ffmpeg: {use}")
+        for name, use in _FILTERS.items()
+    ]

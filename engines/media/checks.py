@@ -59,15 +59,18 @@ def check_source(op: Operation, policy: PathPolicy, settings: Settings) -> None:
 
 
 def check_split(op: Split, policy: PathPolicy, settings: Settings) -> None:
-    """A file and a size."""
-    readable_file(op.path)
+    """A file or folder, and a size."""
+    check_source(op, policy, settings)
     size_of(op.size)
 
 
 def check_compare(op: Compare, policy: PathPolicy, settings: Settings) -> None:
-    """Two files."""
-    readable_file(op.path)
-    readable_file(op.reference)
+    """Two files, or two folders."""
+    if os.path.isdir(op.path) != os.path.isdir(op.reference):
+        raise TaskdeckError("usage", "cannot compare a file with a folder", "", "give two files or two folders")
+    if not os.path.isdir(op.path):
+        readable_file(op.path)
+        readable_file(op.reference)
 
 
 def check_compat(op: Compat, policy: PathPolicy, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ import msgspec
 
 from engines.errors import TaskdeckError
 from engines.job import Job
+from engines.media import batch
 from engines.media import tools as programs
 from engines.media.facts import VideoFacts
 from engines.media.ffmpeg import argv, discard, library, source
+from engines.media.folder import media_files
 from engines.media.place import tools_of
 from engines.media.probe import probe
 from engines.media.runner import Step, failure, transform
 from engines.media.tools import Tools, filters
 from engines.model import Json
+from engines.names import display
 from engines.operations import Compare
 from engines.reply import Line, Reply
 
@@ -33,7 +37,36 @@ class CompareResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     frames: int = 0
 
 
-def run(op: Compare, job: Job) -> CompareResult:
+def run(op: Compare, job: Job) -> CompareResult | batch.FolderResult:
+    """Compare two files, or each file of a folder with the one of its name in another folder."""
+    if not os.path.isdir(op.path):
+        return _one(op, job)
+    references = _by_name(Path(op.reference))
+
+    def work(part: Job, path: Path) -> CompareResult:
+        found = _partner(path.relative_to(op.path), references)
+        if found is None:
+            raise TaskdeckError(
+                "path.missing", f"cannot compare '{display(path.name)}'", "no file of its name is in the other folder"
+            )
+        return _one(msgspec.structs.replace(op, path=str(path), reference=str(found)), part)
+
+    rows = batch.run(job, Path(op.path), work, most=batch.abreast(job.settings.media, encodes=True))
+    return batch.FolderResult(folder=display(op.path), files=rows)
+
+
+def _by_name(folder: Path) -> dict[Path, Path]:
+    """The media files of a folder by their place in it, without extension."""
+    return {path.relative_to(folder).with_suffix(""): path for path in media_files(folder)}
+
+
+def _partner(place: Path, references: dict[Path, Path]) -> Path | None:
+    """What "film.h264.mp4" was made from: "film.h264" with any extension, else "film"."""
+    stem = place.with_suffix("")
+    return references.get(stem) or references.get(stem.with_suffix(""))
+
+
+def _one(op: Compare, job: Job) -> CompareResult:
     """Decode both and compare frame by frame, at the reference's size."""
     tools = tools_of(job)
     made, original = (probe(job, tools, Path(path)) for path in (op.path, op.reference))
@@ -84,6 +117,8 @@ def _with_vmaf(tools: Tools) -> Tools | None:
 
 def reply(op: Compare, result: Json) -> Reply:
     """The scores in words."""
+    if "folder" in result:
+        return batch.reply("Video comparison", result, _in_short)
     found = msgspec.convert(result, CompareResult)
     lines = [
         Line("File", found.source, icon="file"),
@@ -92,10 +127,17 @@ def reply(op: Compare, result: Json) -> Reply:
         Line("PSNR", f"{found.psnr:.1f} dB", icon="chart"),
     ]
     if found.vmaf is not None:
-        word = next(
-            w for least, w in ((93, "looks the same"), (80, "good"), (60, "fair"), (0, "poor")) if found.vmaf >= least
-        )
-        lines.append(Line("VMAF", f"{found.vmaf:.1f} ({word})", icon="star"))
+        lines.append(Line("VMAF", f"{found.vmaf:.1f} ({_word(found.vmaf)})", icon="star"))
     else:
         lines.append(Line("VMAF needs an ffmpeg with libvmaf: pip install 'taskdeck[bundled]'", icon="info"))
     return Reply("Video comparison", lines, icon="video")
+
+
+def _word(vmaf: float) -> str:
+    return next(w for least, w in ((93, "looks the same"), (80, "good"), (60, "fair"), (0, "poor")) if vmaf >= least)
+
+
+def _in_short(row: Json) -> str:
+    found = msgspec.convert(row, CompareResult)
+    vmaf = "" if found.vmaf is None else f", VMAF {found.vmaf:.1f} ({_word(found.vmaf)})"
+    return f"SSIM {found.ssim:.4f}, PSNR {found.psnr:.1f} dB{vmaf}"

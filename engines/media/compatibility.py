@@ -19,9 +19,10 @@ from engines.media import batch, labels
 from engines.media.facts import Hdr, MediaFacts
 from engines.media.place import tools_of
 from engines.media.probe import Packet, packets, probe
+from engines.media.remux import HOLDS
 from engines.model import Json
 from engines.names import display
-from engines.operations import Compat
+from engines.operations import Compat, Container
 from engines.reply import Line, Reply
 
 _HEADROOM: Final = 1.2
@@ -150,7 +151,8 @@ def target_of(name: str | None) -> tuple[Target, ...]:
 def judge(facts: MediaFacts, target: Target) -> Verdict:
     """Whether a file plays, by what every device of the kind can do."""
     wrong = []
-    if facts.container not in target.containers:
+    container = facts.container not in target.containers
+    if container:
         wrong.append(f"the container {facts.container} is not played")
     video = facts.main_video
     if video is not None:
@@ -178,13 +180,22 @@ def judge(facts: MediaFacts, target: Target) -> Verdict:
             wrong.append(f"{audio.channels} channels are too many")
     if target.most and facts.size > target.most:
         wrong.append(f"{text.size(facts.size)} is above {text.size(target.most)}")
+    # Streams that are played need no encoding when another container holds them.
+    movable = container and len(wrong) == 1 and video is not None and _fit_mp4(facts)
+    advice = "remux FILE mp4" if movable else target.advice
     return Verdict(
         target=target.name,
         label=target.label,
         plays=not wrong,
         reasons=tuple(wrong),
-        advice=target.advice if wrong else "",
+        advice=advice if wrong else "",
     )
+
+
+def _fit_mp4(facts: MediaFacts) -> bool:
+    holds = HOLDS[Container.MP4]
+    video = all(stream.codec in (holds.video or ()) for stream in facts.video)
+    return video and all(track.codec in (holds.audio or ()) for track in facts.audio)
 
 
 def peak_rate(rows: list[Packet], window: float = _WINDOW) -> int:

@@ -206,8 +206,9 @@ def channels(audio: AudioFacts) -> str:
 
 
 def video_codec(video: VideoFacts) -> str:
-    """ "H.264 (High Profile)"."""
-    return f"{codec(video.codec)} ({video.profile} Profile)" if video.profile else codec(video.codec)
+    """ "H.264 (High Profile)", "VP9 (Profile 0)"."""
+    profile = video.profile if video.profile.startswith("Profile") else f"{video.profile} Profile"
+    return f"{codec(video.codec)} ({profile})" if video.profile else codec(video.codec)
 
 
 def subtitle(track: SubtitleFacts) -> str:

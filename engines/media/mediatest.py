@@ -16,7 +16,7 @@ from engines.media.ffmpeg import argv, discard, source
 from engines.media.place import tools_of
 from engines.media.probe import probe
 from engines.media.quality import rate
-from engines.media.runner import Limits, Step, transform
+from engines.media.runner import Limits, Step, plain, transform
 from engines.media.tools import Tools
 from engines.model import Json
 from engines.names import display
@@ -66,7 +66,9 @@ def _one(op: MediaTest, job: Job) -> MediaTestResult:
 
     checked = verify.decode(job, tools, path, facts, step) if op.full else _packets(job, tools, path, facts, step)
     wrong += (
-        [f"{text.plural(len(checked.complaints), 'complaint')}: {checked.complaints[0]}"] if checked.complaints else []
+        [f"{text.plural(len(checked.complaints), 'complaint')}: {plain(checked.complaints[0])}"]
+        if checked.complaints
+        else []
     )
     if facts.duration and checked.seconds < facts.duration - max(1.0, facts.duration * 0.01):
         wrong.append(f"it ends after {text.clock(checked.seconds)} of {text.clock(facts.duration)}")

@@ -257,7 +257,7 @@ def failure(finished: Finished, what: str) -> TaskdeckError:
     if disk_full_text(finished.errors) or finished.status == errno.ENOSPC:
         return TaskdeckError("disk.full", what, "the disk is full", "free some space and retry", detail=finished.errors)
     lines = [line for line in finished.errors.splitlines() if line.strip()]
-    reason = _plain(lines[-1]) if lines else f"ffmpeg ended with status {finished.status}"
+    reason = plain(lines[-1]) if lines else f"ffmpeg ended with status {finished.status}"
     if finished.status in (-9, -11, -6):
         reason = f"ffmpeg was ended by signal {-finished.status} (out of memory, or a fault of its own)"
     return TaskdeckError("media.failed", what, reason, "the log has the details", detail=finished.errors)
@@ -268,5 +268,6 @@ def disk_full_text(errors: str) -> bool:
     return bool(_FULL.search(errors))
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
+    """A line of ffmpeg's without the part and the address it came from."""
     return re.sub(r"^\[[^\]]* @ 0x[0-9a-f]+\] ", "", line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import msgspec
 from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
+from engines.media import batch
 from engines.media.facts import MediaFacts
 from engines.media.ffmpeg import argv, library, source
 from engines.media.place import scratch, tools_of
@@ -29,7 +31,7 @@ _OVERHEAD: Final = (0.99, 0.96, 0.90, 0.80)
 
 
 class SplitResult(msgspec.Struct, kw_only=True):
-    """The parts in order."""
+    """The parts in order; none for a file of a folder that is small enough."""
 
     source: str
     parts: list[str]
@@ -58,7 +60,19 @@ def points(rows: Sequence[Packet], index: int, room: float) -> list[float]:
     return cuts
 
 
-def run(op: Split, job: Job) -> SplitResult:
+def run(op: Split, job: Job) -> SplitResult | batch.FolderResult:
+    """Cut a file, or the files of a folder that are larger than the parts may be."""
+    if not os.path.isdir(op.path):
+        return _one(op, job)
+
+    def work(op: Split, part: Job) -> SplitResult:
+        small = os.path.getsize(op.path) <= text.parse_size(op.size)
+        return SplitResult(source=display(os.path.basename(op.path)), parts=[], sizes=[]) if small else _one(op, part)
+
+    return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, work))
+
+
+def _one(op: Split, job: Job) -> SplitResult:
     """Cut; when the containers' overhead makes a part too large, cut again with more reserve."""
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
@@ -124,8 +138,15 @@ def _publish(
 
 def reply(op: Split, result: Json) -> Reply:
     """The parts."""
+    if "folder" in result:
+        return batch.reply("Cut into parts!", result, _in_short)
     found = msgspec.convert(result, SplitResult)
     lines = [Line("Source", found.source, icon="file"), Line("")]
     for place, size in zip(found.parts, found.sizes, strict=True):
         lines.append(Line(f"{display(from_uri(place))} ({text.size(size)})", bullet=True))
     return Reply(f"Cut into {text.plural(len(found.parts), 'part')}!", lines, icon="done")
+
+
+def _in_short(row: Json) -> str:
+    count = len(msgspec.convert(row, SplitResult).parts)
+    return text.plural(count, "part") if count else "small enough as it is"

@@ -11,7 +11,7 @@ from engines import files, text
 from engines.errors import TaskdeckError
 from engines.job import Job
 from engines.media import batch, sheet
-from engines.media.facts import MediaFacts
+from engines.media.facts import Kind, MediaFacts
 from engines.media.pictures import Seek
 from engines.media.place import beside, early_refusal, staged, tools_of
 from engines.media.probe import probe
@@ -137,7 +137,8 @@ def _one(op: Thumbnail, job: Job, film: Film, at: float | None, suffix: str) -> 
         else:
             shot, asked = take(film, at, part, look), at
         placed = files.publish(job, part, target, op.on_conflict)
-    return shot, placed or target, asked
+    # A cover has no time: nothing else was asked for.
+    return shot, placed or target, asked if film.facts.kind is Kind.VIDEO else shot.at
 
 
 def _numbered_output(op: Thumbnail, suffix: str) -> str | None:

@@ -218,7 +218,7 @@ class FrameHash(Operation, frozen=True, kw_only=True, tag="framehash"):
 class Split(Operation, frozen=True, kw_only=True, tag="split"):
     """Cut a file at key frames into playable parts of at most a size."""
 
-    path: Annotated[str, arg("Media file.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
     size: Annotated[str, arg("Largest part, such as 2GB.", positional=True, accepts=Accepts.SIZE)]
     output: Annotated[str | None, arg("Folder to write into (default: beside).", accepts=Accepts.FOLDER)] = None
     on_conflict: Annotated[Conflict, arg("When a part exists.")] = Conflict.RENAME
@@ -227,8 +227,10 @@ class Split(Operation, frozen=True, kw_only=True, tag="split"):
 class Compare(Operation, frozen=True, kw_only=True, tag="compare"):
     """Measure how much a converted video lost: SSIM and PSNR, and VMAF when this ffmpeg has it."""
 
-    path: Annotated[str, arg("Converted video.", positional=True, accepts=Accepts.SOURCE)]
-    reference: Annotated[str, arg("Video it was made from.", positional=True, accepts=Accepts.SOURCE)]
+    path: Annotated[str, arg("Converted video, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
+    reference: Annotated[
+        str, arg("Video it was made from, or the folder of those.", positional=True, accepts=Accepts.SOURCE)
+    ]
 
 
 class Compat(Operation, frozen=True, kw_only=True, tag="compat"):

@@ -11,6 +11,7 @@ import pytest
 
 from engines import operations
 from engines.media.tools import PYAV, bundled
+from engines.operations import Preset
 from engines.settings import MediaSettings, Settings
 from tests.support.jobs import RecordingJob
 from tests.support.media_corpus import corpus, ffmpeg, own_cache
@@ -95,9 +96,9 @@ def test_thumbnail(film: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
     assert do(tmp_path, "thumbnail", film, **fields).size > 100
 
 
-@pytest.mark.parametrize("preset", ["h264", "hevc", "av1", "web", "audio"])
-def test_every_preset(film: Path, tmp_path: Path, preset: str) -> None:
-    made = Path(do(tmp_path, "transcode", film, preset=preset, speed="fastest").path)
+@pytest.mark.parametrize("preset", list(Preset))
+def test_every_preset(film: Path, tmp_path: Path, preset: Preset) -> None:
+    made = Path(do(tmp_path, "transcode", film, preset=preset.value, speed="fastest").path)
     assert do(tmp_path, "mediainfo", made).facts.duration == pytest.approx(2.0, abs=0.2)
 
 

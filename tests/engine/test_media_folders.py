@@ -14,7 +14,7 @@ from engines.errors import TaskdeckError
 from engines.media import info, probe
 from engines.settings import MediaSettings, Settings
 from tests.support.jobs import RecordingJob
-from tests.support.media_corpus import corpus, own_cache
+from tests.support.media_corpus import corpus, ffmpeg, own_cache
 
 __all__ = ["corpus", "own_cache"]
 
@@ -106,3 +106,29 @@ def test_table_of_a_folder_is_the_same_without_pyav(
         return [(row.path, row.facts.container if row.facts else "", row.code) for row in result.files]
 
     assert seen(slow) == seen(quick)
+
+
+def test_folder_is_compared_with_the_folder_it_was_made_from(films: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    shutil.copy(films / "h264_ac3_51.mkv", made / "h264_ac3_51.h264.mp4")
+    shutil.copy(films / "h264_ac3_51.mkv", made / "other.mkv")
+    result, said = do(tmp_path, "compare", made, reference=str(films))
+    assert result.files[0].error == ""
+    assert "no file of its name" in result.files[1].error
+    assert "SSIM 1.0000" in said
+    with pytest.raises(TaskdeckError, match="two folders"):
+        do(tmp_path, "compare", made, reference=str(films / "h264_ac3_51.mkv"))
+
+
+def test_folder_is_split_where_files_are_too_large(films: Path, tmp_path: Path) -> None:
+    large = films / "large.mkv"
+    words = ["-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=4", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"]
+    ffmpeg(*words, large)
+    for name in ("zero.mp4", "h264_ac3_51.mkv"):
+        (films / name).unlink()
+    result, said = do(tmp_path, "split", films, size=str(large.stat().st_size * 2 // 3))
+    parts = {row.name: len(row.result["parts"]) for row in result.files}
+    assert parts.pop("large.mkv") > 1
+    assert set(parts.values()) == {0}
+    assert "small enough" in said

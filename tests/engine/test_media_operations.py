@@ -336,3 +336,11 @@ def test_cancel_leaves_the_source_and_nothing_else(take: Any, tmp_path: Path, op
     assert [entry.name for entry in tmp_path.iterdir()] == ["multi.mkv"]
     assert source.read_bytes() == before
     assert job.claimed == set()
+
+
+def test_what_only_needs_another_container_is_not_told_to_encode(take: Any, tmp_path: Path) -> None:
+    result = do(tmp_path, "compat", take("multi.mkv"), target="iphone")
+    assert result.verdicts[0].advice == "remux FILE mp4"
+    made = do(tmp_path, "remux", take("multi.mkv"), container="mp4").path
+    assert do(tmp_path, "compat", Path(made), target="iphone").verdicts[0].plays
+    assert do(tmp_path, "compat", take("hlg.mp4"), target="browser").verdicts[0].advice == "transcode FILE web"

@@ -26,13 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument(
             "value", nargs="?", metavar="VALUE", help="lists: items separated by commas, roots by colons"
         )
+    if name == "doctor":
+        parser.add_argument("--all", action="store_true", help="prove every encoder and name every filter")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
     """Run a command of this module."""
     if name == "doctor":
-        return _doctor(context, json=arguments.json)
+        return _doctor(context, json=arguments.json, everything=arguments.all)
     if name == "version":
         return _version(context, json=arguments.json)
     match arguments.action:
@@ -130,19 +132,20 @@ def _reload(context: Context) -> bool:
     return True
 
 
-def _doctor(context: Context, *, json: bool) -> int:
+def _doctor(context: Context, *, json: bool, everything: bool) -> int:
     from tui_app.doctor import Level, examine
 
-    checks = examine(context.locations, context.load_config)
+    checks = examine(context.locations, context.load_config, everything=everything)
     failed = any(check.level is Level.FAIL for check in checks)
     if json:
         out_json({"ok": not failed, "checks": checks})
         return Exit.FAILED if failed else Exit.OK
     marks = {Level.OK: "ok", Level.WARN: "warn", Level.FAIL: "FAIL"}
+    width = max(18, *(len(check.name) for check in checks))
     for check in checks:
-        out(f"{marks[check.level]:<4}  {check.name:<18} {check.found}")
+        out(f"{marks[check.level]:<4}  {check.name:<{width}} {check.found}")
         if check.fix and check.level is not Level.OK:
-            out(f"      {'':<18} -> {check.fix}")
+            out(f"      {'':<{width}} -> {check.fix}")
     return Exit.FAILED if failed else Exit.OK
 
 

@@ -58,6 +58,12 @@ RECIPES: Final[dict[Preset, Recipe]] = {
 
 _SOFTWARE: Final = {"h264": ("libx264",), "hevc": ("libx265",), "av1": ("libsvtav1", "libaom-av1")}
 _HARDWARE: Final = ("nvenc", "qsv", "vaapi", "v4l2m2m")
+HARDWARE: Final = tuple(f"{family}_{kind}" for family in _SOFTWARE for kind in _HARDWARE)
+SOFTWARE: Final = tuple(name for names in _SOFTWARE.values() for name in names)
+SOUND: Final = tuple(dict.fromkeys(recipe.audio for recipe in RECIPES.values()))
+PICTURES: Final = ("mjpeg", "png", "libwebp")
+"""Encoders of thumbnails."""
+_PIXELS: Final = {"mjpeg": "yuvj420p", "png": "rgb24"}
 _DEVICES: Final = {"nvenc": "/dev/nvidia*", "qsv": "/dev/dri/*", "vaapi": "/dev/dri/*", "v4l2m2m": "/dev/video*"}
 _RENDER_NODES: Final = "/dev/dri/renderD*"
 _SPEEDS: Final[dict[str, dict[Speed, str]]] = {
@@ -131,30 +137,35 @@ def render_node(tools: Tools, name: str) -> str:
 
 
 def _encodes(tools: Tools, name: str, device: str = "") -> bool:
-    picture: Any = generated("testsrc2=s=320x192:r=25:d=0.2")["v:0"]
-    extra: Sequence[str] = ()
-    options = {"preset": _SPEEDS[name][Speed.FASTEST]} if name in ("libx264", "libx265", "libsvtav1") else {}
-    options |= {"cpu-used": _SPEEDS[name][Speed.FASTEST]} if name == "libaom-av1" else {}
-    if device:
-        extra = ("-vaapi_device", device)
-        picture = picture.filter("format", "nv12").filter("hwupload")
+    extra: Sequence[str] = ("-vaapi_device", device) if device else ()
+    options: dict[str, Any] = {"format": "null", "frames": 5}
+    if name in SOUND:
+        trial: Any = generated("sine=r=48000:d=1")["a:0"]
+        options |= {"acodec": name}
     else:
-        picture = picture.filter("format", "yuv420p")
-    out = output(picture, "pipe:1", vcodec=name, format="null", vframes=5, **options)
-    command = argv(tools, out, progress=False, verbosity="error", extra=extra)
+        trial = generated("testsrc2=s=320x192:r=25:d=0.2")["v:0"]
+        trial = trial.filter("format", "nv12" if device else _PIXELS.get(name, "yuv420p"))
+        trial = trial.filter("hwupload") if device else trial
+        options |= {"vcodec": name}
+    pace = _SPEEDS.get(name, {}).get(Speed.FASTEST)
+    if pace is not None:
+        options["cpu-used" if name == "libaom-av1" else "preset"] = pace
+    command = argv(tools, output(trial, "pipe:1", **options), progress=False, verbosity="error", extra=extra)
     status, _, _ = attempt(Runner(), command, timeout=20, limits=Limits(memory=16 << 30, cpu=20))
     return status == 0
 
 
-def proven_encoders(tools: Tools) -> dict[str, bool]:
-    """The encoders the presets would use and whether they work here: for `doctor`.
+def first_choices(tools: Tools) -> list[str]:
+    """The encoders the presets would use here: one for each software family, and every hardware one.
 
-    Of the software ones a second choice is tried only when the first is not there (an idle trial costs 0.3 s of
-    CPU); hardware ones cost a trial only where there is a device.
+    Of the software ones a second choice counts only when the first is not there (an idle trial costs 0.3 s of CPU).
     """
     have = encoders(tools.ffmpeg)
     first = (next((name for name in names if name in have), None) for names in _SOFTWARE.values())
-    wanted = [name for name in first if name is not None]
-    wanted += [name for family in _SOFTWARE for kind in _HARDWARE if (name := f"{family}_{kind}") in have]
+    return [*(name for name in first if name is not None), *(name for name in HARDWARE if name in have)]
+
+
+def proven_encoders(tools: Tools, names: Sequence[str]) -> dict[str, bool]:
+    """Whether these encoders work here; hardware ones cost a trial only where there is a device."""
     with ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0)))) as pool:
-        return dict(zip(wanted, pool.map(lambda name: proven(tools, name), wanted), strict=True))
+        return dict(zip(names, pool.map(lambda name: proven(tools, name), names), strict=True))
