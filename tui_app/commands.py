@@ -21,7 +21,7 @@ from tui_app.themes import NAMES as THEMES
 from widgets.prompt import Suggestion, Suggestions
 
 if TYPE_CHECKING:
-    from tui_app.app import DeckApp
+    from tui_app.deck import Deck
 
 _MOST = 60
 _SPECIAL = frozenset(" \t\"'\\$`!&;()<>|*?[]#{}")
@@ -106,19 +106,21 @@ def unquote(word: str) -> str:
         return word
 
 
+_PATH_STARTS: Final = ("/", "~", "./", "file:/")
+
+
 def pasted_paths(text: str) -> list[str]:
-    """Paths in a pasted text: one a line, or words a shell would take, plain or as file: addresses."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    words = lines
-    if len(lines) == 1:
-        try:
-            words = shlex.split(lines[0])
-        except ValueError:
-            words = lines
-        if not all(word.startswith(("/", "~", "file:/", "./")) for word in words):
-            words = lines
-    paths = [from_uri(word) for word in words]
-    return paths if all(path.startswith(("/", "~", "./")) for path in paths) else []
+    """Paths in a pasted text: whole lines, or words a shell would take, plain or as file: addresses; [] for others."""
+    words = [word for line in text.splitlines() if line.strip() for word in _path_words(line.strip())]
+    return [from_uri(word) for word in words] if all(word.startswith(_PATH_STARTS) for word in words) else []
+
+
+def _path_words(line: str) -> list[str]:
+    try:
+        words = shlex.split(line)
+    except ValueError:  # an apostrophe in a name
+        return [line]
+    return words if words and all(word.startswith(_PATH_STARTS) for word in words) else [line]
 
 
 def _words(begun: str) -> list[Suggestion]:
@@ -177,7 +179,7 @@ class DeckCommands(Provider):
     """The palette: every action, every operation, every theme."""
 
     def _all(self) -> list[tuple[str, str, Callable[[], object]]]:
-        deck: DeckApp = self.app  # type: ignore[assignment]
+        deck: Deck = self.app  # type: ignore[assignment]
         keymap = deck.settings.tui.keymap
         found: list[tuple[str, str, Callable[[], object]]] = []
         for spec in ACTIONS.values():

@@ -69,12 +69,13 @@ class Link:
             )
         return self._tasks
 
-    async def change(self, watch: Watch) -> None:
-        """Watch another window, now and after every reconnection."""
-        if watch == self.watch:
-            return
+    def change(self, watch: Watch) -> Awaitable[None]:
+        """Watch another window, now and after every reconnection; what is returned tells the engine when awaited."""
         self.watch = watch
-        if self._watcher is not None:
+        return self._tell(watch)
+
+    async def _tell(self, watch: Watch) -> None:
+        if self._watcher is not None and watch == self.watch:  # else another one is wanted by now
             await self._watcher.change(watch)
 
     async def run(self) -> None:

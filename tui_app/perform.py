@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from textual.notifications import SeverityLevel
 
 from engines.errors import TaskdeckError
 from engines.model import Action, Actor, Json, TaskView
 from engines.text import plural
 from tui_app.actions import ACTIONS, first_key
-from tui_app.screens.confirm import Confirm
 
 if TYPE_CHECKING:
-    from tui_app.app import DeckApp
+    from engines.settings import Settings
+    from engines.tasks.api import Tasks
+    from tui_app.mirror import Mirror
 
 _PAST: Final = {
     Action.PAUSE: "Pausing",
@@ -27,6 +30,32 @@ _DETAILS: Final = {
 }
 
 
+class Stage(Protocol):
+    """What a performer needs of the application."""
+
+    settings: Settings
+    mirror: Mirror
+
+    @property
+    def tasks(self) -> Tasks:
+        """The task engine; raises TaskdeckError while the connection is down."""
+
+    def say(self, text: str, *, severity: SeverityLevel = "information", seconds: float | None = None) -> None:
+        """A toast."""
+
+    def confirm(self, question: str, detail: str, *, yes: str, then: Callable[[], None]) -> None:
+        """Ask first."""
+
+    def pending_changed(self) -> None:
+        """Cancels that can be undone changed."""
+
+    def later(self, seconds: float, then: Callable[[], None]) -> None:
+        """Run something after a while."""
+
+    def work(self, work: Awaitable[None]) -> None:
+        """Run something in the background."""
+
+
 class Performer:
     """Asks, undoes and reports; holds cancels that are not sent yet.
 
@@ -35,12 +64,12 @@ class Performer:
         pending: Ids of tasks whose cancel can still be undone.
     """
 
-    def __init__(self, app: DeckApp, actor: Actor, *, undo_seconds: float = 5.0) -> None:
+    def __init__(self, app: Stage, actor: Actor, *, undo_seconds: float = 5.0) -> None:
         self._app = app
         self.actor = actor
         self.undo_seconds = undo_seconds
         self.pending: dict[str, TaskView] = {}
-        self.later: Callable[[float, Callable[[], None]], object] = app.set_timer
+        self.later: Callable[[float, Callable[[], None]], object] = app.later
         self._batches: list[list[TaskView]] = []
 
     # -- asking --------------------------------------------------------------------
@@ -62,9 +91,8 @@ class Performer:
             return
         what = _what(fitting)
         question = f"{spec.label.capitalize()} {what}?"
-        self._app.push_screen(
-            Confirm(question, _DETAILS.get(verb, ""), yes=spec.label.capitalize()),
-            lambda yes: self._confirmed(verb, fitting) if yes else None,
+        self._app.confirm(
+            question, _DETAILS.get(verb, ""), yes=spec.label.capitalize(), then=lambda: self._confirmed(verb, fitting)
         )
 
     def _confirmed(self, verb: Action, views: list[TaskView]) -> None:
@@ -111,7 +139,7 @@ class Performer:
     # -- doing ---------------------------------------------------------------------
     def start(self, work: Awaitable[object]) -> None:
         """Run something that talks to the engine; a fault becomes a toast."""
-        self._app.run_worker(self._guarded(work), group="perform")
+        self._app.work(self._guarded(work))
 
     async def _guarded(self, work: Awaitable[object]) -> None:
         try:

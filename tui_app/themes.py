@@ -9,7 +9,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 DEFAULT: Final = "taskdeck-dark"
 ANSI: Final = "taskdeck-ansi"
 
-VARIABLES: Final = {"rest": "#3b4252", "cursor": "#2a3140", "faint": "#5b6473", "muted": "#8a94a6"}
+VARIABLES: Final = {"rest": "#363b44", "cursor": "#2b3038", "faint": "#5c6472", "muted": "#8f97a6"}
 """Fall-backs of our own colour variables: the empty part of bars, the cursor's row, faint and muted text."""
 
 
@@ -30,6 +30,8 @@ def _variables(rest: str, cursor: str, faint: str, muted: str) -> dict[str, str]
     }
 
 
+# Greys keep a saturation (HLS) below 0.15: terminals of 256 colours then get them from the ramp of 24 greys, not from
+# the coarse cube, where a bluish dark grey becomes navy or black.
 THEMES: Final = (
     Theme(
         name=DEFAULT,
@@ -37,14 +39,14 @@ THEMES: Final = (
         secondary="#5a7fa8",
         accent="#7dcfb6",
         foreground="#d5dae3",
-        background="#12161d",
-        surface="#161b24",
-        panel="#1c222d",
+        background="#14171b",
+        surface="#1a1d22",
+        panel="#20242a",
         success="#8bc98b",
         warning="#e5c07b",
         error="#f0808a",
         dark=True,
-        variables=_variables("#323b4a", "#232c3b", "#566173", "#8a94a6"),
+        variables=_variables("#363b44", "#2b3038", "#5c6472", "#8f97a6"),
     ),
     Theme(
         name="taskdeck-light",
@@ -53,7 +55,7 @@ THEMES: Final = (
         accent="#0f766e",
         foreground="#1f2733",
         background="#fbfbf9",
-        surface="#f4f4f0",
+        surface="#f4f4f1",
         panel="#ecece7",
         success="#2f7d32",
         warning="#8a5a00",
@@ -98,9 +100,9 @@ THEMES: Final = (
         dark=True,
         variables={
             **BUILTIN_THEMES["ansi-dark"].variables,
-            "rest": "ansi_default",
+            "rest": "ansi_bright_black",
             "cursor": "ansi_default",
-            "faint": "ansi_default",
+            "faint": "ansi_bright_black",
             "muted": "ansi_default",
             "text-muted": "ansi_default",
             "text-primary": "ansi_blue",

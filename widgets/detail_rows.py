@@ -78,7 +78,7 @@ def _facts(detail: TaskDetail, width: int) -> list[Row]:
     if view.state is TaskState.RUNNING:
         left = f", {clock(view.eta)} left" if view.eta is not None else ""
         pairs.append(("Speed", f"{rate(view.speed, view.unit)}{left}"))
-    if view.item:
+    if view.item and not view.terminal:
         pairs.append(("At", f"{view.stage}  {view.item}".strip()))
     if view.note:
         pairs.append(("Waits", view.note))

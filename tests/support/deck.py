@@ -13,6 +13,7 @@ import sys
 
 import msgspec
 
+from engines.model import TaskState
 from engines.settings import Settings, TuiSettings
 from engines.tasks.api import Tasks
 from tests.support.fake_tasks import FakeTasks, seeded
@@ -28,6 +29,8 @@ def main() -> int:
     parser.add_argument("--icons", default="auto")
     parser.add_argument("--title", default="", help="name of the first task")
     parser.add_argument("--beat", default="", help="file that gets a byte at every step of the engine")
+    parser.add_argument("--tell", action="store_true", help="bell and notification, and a task that ends at once")
+    parser.add_argument("--no-mouse", action="store_true")
     options = parser.parse_args()
     tasks = FakeTasks(seeded(options.tasks))
     if options.title:
@@ -48,10 +51,17 @@ def main() -> int:
     async def connect() -> Tasks:
         if options.live and not running:
             running.append(asyncio.create_task(engine()))
+        if options.tell and not running:
+            running.append(asyncio.create_task(finish()))
         return await tasks.connect()
 
-    settings = Settings(roots=(os.getcwd(), "/tmp"), tui=TuiSettings(theme=options.theme, icons=options.icons))
-    return run(connect, settings, where="demo", stop=None)
+    async def finish() -> None:
+        await asyncio.sleep(0.5)
+        tasks.change(next(iter(tasks.views)), state=TaskState.COMPLETED)
+
+    tui = TuiSettings(theme=options.theme, icons=options.icons, bell=options.tell, notify=options.tell)
+    settings = Settings(roots=(os.getcwd(), "/tmp"), tui=tui)
+    return run(connect, settings, where="demo", stop=None, mouse=not options.no_mouse)
 
 
 if __name__ == "__main__":

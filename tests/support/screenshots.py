@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 from textual.pilot import Pilot
 
+from engines.archive.member import Member, MemberKind
+from engines.archive.pages import Page, page
 from engines.media.facts import Kind as MediaKind
 from engines.media.facts import MediaFacts, VideoFacts
 from engines.media.info import FileInfo, MediaInfoResult
@@ -34,6 +36,31 @@ Time Taken: 45.23s
 Speed: 99.93 MB/s
 
 Location: /srv/photos 2025.zip"""
+MEDIA_REPORT = """Media Information
+
+File: harbour.mp4
+Format: MP4
+Duration: 01:34:00
+Size: 2.81 GB
+Bitrate: 3986 Kbps
+
+Video Streams:
+  Stream 1:
+    - Codec: H.264 (High Profile)
+    - Resolution: 1920x1080 @ 25 FPS
+    - Aspect Ratio: 16:9
+    - Bitrate: 3790 Kbps
+    - Pixel Format: yuv420p
+
+Audio Streams:
+  Stream 1:
+    - Codec: AAC
+    - Channels: 2 (Stereo)
+    - Sample Rate: 48000 Hz
+    - Bitrate: 192 Kbps
+    - Language: eng
+
+Quality: High (1080p)"""
 
 
 def story() -> list[TaskView]:
@@ -57,19 +84,31 @@ def story() -> list[TaskView]:
     return [*head, *ended]
 
 
-ARCHIVE: Json = {
-    "format": "TAR.ZST",
-    "files": 1412,
-    "size": 4_520_000_000,
-    "total_members": 1420,
-    "members": [
-        {"name": f"dataset/{name}", "size": size}
-        for name, size in (
-            ("README.md", 4_200), ("labels.csv", 18_400_000), ("train/images/000001.png", 2_100_000_000),
-            ("train/labels.json", 61_000_000), ("test/images/000001.png", 1_900_000_000), ("license.txt", 11_000),
-        )
-    ],
-}  # fmt: skip
+MEMBERS = [
+    Member(f"dataset/{name}", MemberKind.FILE, size)
+    for name, size in (
+        ("README.md", 4_200), ("labels.csv", 18_400_000), ("train/images/000001.png", 2_100_000_000),
+        ("train/labels.json", 61_000_000), ("test/images/000001.png", 1_900_000_000), ("license.txt", 11_000),
+    )
+]  # fmt: skip
+
+
+def members(question: Json) -> Json:
+    """A page of an archive."""
+    rows, total = page(MEMBERS, question.get("folder", ""), offset=question["offset"])
+    found = Page(format="TAR.ZST", files=1412, size=4_520_000_000, encrypted=False, folder="", total=total, rows=rows)
+    answer: Json = msgspec.to_builtins(found)
+    return answer
+
+
+ESTIMATE: Json = {"files": 1_247, "original": 18_400_000_000, "packed": 17_900_000_000, "seconds": 184.0,
+                  "free": 42_000_000_000, "fits": True}  # fmt: skip
+
+
+def report() -> TaskView:
+    """A media report that was asked for, last."""
+    return make_view("v0r1", op="mediainfo", kind=Kind.INFO, title="harbour.mp4", state=TaskState.COMPLETED,
+                     total=2_810_000_000, done=2_810_000_000, started=START - 40, finished=START - 39)  # fmt: skip
 
 
 def media() -> Json:
@@ -130,14 +169,20 @@ class DemoFaces:
 
 
 async def shoot(size: tuple[int, int], script: Callable[[Pilot[int], DeckApp], Awaitable[None]],
-                *, theme: str = "taskdeck-dark") -> str:  # fmt: skip
+                *, theme: str = "taskdeck-dark", settings_file: Path | None = None) -> str:  # fmt: skip
     """The picture after a script of keys, as SVG."""
     clock = ManualClock(START)
-    tasks = FakeTasks(story(), clock=clock)
-    tasks.results.update(zipinfo=ARCHIVE, mediainfo=media())
+    tasks = FakeTasks([*story(), report()], clock=clock)
+    tasks.results.update(mediainfo=media())
+    tasks.looks.update(members=members, estimate=ESTIMATE)
+    detail = await tasks.detail("v0r1")
+    tasks.details["v0r1"] = msgspec.structs.replace(
+        detail, params={"path": "/srv/films/harbour.mp4"}, command="taskdeck mediainfo /srv/films/harbour.mp4",
+        reply=MEDIA_REPORT, result={}, history=[],
+    )  # fmt: skip
     settings = Settings(tui=TuiSettings(theme=theme))
     app = DeckApp(tasks.connect, settings, where="files.example.org", clock=clock,
-                  places=DemoPlaces(), faces=DemoFaces())  # fmt: skip
+                  places=DemoPlaces(), faces=DemoFaces(), settings_file=settings_file)  # fmt: skip
     async with app.run_test(size=size) as pilot:
         for load in (22, 31, 28, 44, 52, 47, 61, 58, 49, 63, 72, 66, 54, 59, 68, 61, 57, 64, 71, 66, 58, 62, 67, 61):
             tasks.host = msgspec.structs.replace(
@@ -174,7 +219,8 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Await
     "command": ((100, 28), keys("colon", *"zip films tar.zst 9 --"), "taskdeck-dark"),
     "filter": ((100, 28), keys("slash", *"status:failed"), "taskdeck-dark"),
     "cancel": ((100, 28), keys("space", "space", "x"), "taskdeck-dark"),
-    "form": ((100, 30), keys("n", "enter", *"films", "ctrl+e"), "taskdeck-dark"),
+    "form": ((100, 30), keys("n", "enter", *"films"), "taskdeck-dark"),
+    "operations": ((100, 34), keys("n"), "taskdeck-dark"),
     "picker": ((100, 30), keys("n", "enter", "ctrl+o", "j", "space", "space"), "taskdeck-dark"),
     "archive": (
         (100, 30),
@@ -185,6 +231,13 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[Pilot[int], DeckApp], Await
     "faces": ((100, 34), keys("W", "l"), "taskdeck-dark"),
     "history": ((110, 28), keys("H"), "taskdeck-dark"),
     "details": ((100, 34), keys("j", "enter"), "taskdeck-dark"),
+    "report": ((100, 36), keys("slash", *"harbour", "enter", "enter"), "taskdeck-dark"),
+    "groups": ((100, 34), keys("b", "b"), "taskdeck-dark"),
+    "planned": ((100, 20), keys("L"), "taskdeck-dark"),
+    "settings": ((110, 30), keys("comma", *"jjjjjj"), "taskdeck-dark"),
+    "keys": ((100, 30), keys("ctrl+k"), "taskdeck-dark"),
+    "theme": ((100, 24), keys("T"), "taskdeck-dark"),
+    "palette": ((100, 26), keys("ctrl+p", *"da"), "taskdeck-dark"),
     "help": ((100, 34), keys("question_mark"), "taskdeck-dark"),
 }
 
@@ -194,9 +247,10 @@ def main(folder: Path, only: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, (size, script, theme) in PICTURES.items():
         if not only or name in only:
-            (folder / f"tui-{name}.svg").write_text(asyncio.run(shoot(size, script, theme=theme)))
+            picture = asyncio.run(shoot(size, script, theme=theme, settings_file=Path("/etc/taskdeck/taskdeck.toml")))
+            (folder / f"tui-{name}.svg").write_text(picture)
 
 
 if __name__ == "__main__":
-    os.environ["TZ"] = "UTC"
+    os.environ.update(TZ="UTC", TERM="xterm-256color", COLORTERM="truecolor")
     main(Path(sys.argv[1]), sys.argv[2:])

@@ -128,6 +128,37 @@ def test_the_title_tells_how_many_run() -> None:
         terminal.expect("\x1b]9;4;1;")
 
 
+def test_an_end_rings_and_notifies_when_that_is_wanted() -> None:
+    with Pty([*DECK, "--tasks", "4", "--tell"]) as terminal:
+        terminal.expect("\x1b]9;Taskdeck: zip holiday pictures 2025 completed\x07")
+        terminal.expect("done.")
+        # The bell itself, beside those that end control sequences.
+        assert b"\x07" in re.sub(rb"\x1b\][^\x07]*\x07", b"", terminal.output)
+
+
+def test_the_mouse_is_taken_given_back_and_never_taken_when_unwanted() -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        assert b"\x1b[?1000h" in terminal.output and b"\x1b[?1006h" in terminal.output
+        terminal.send("%")
+        terminal.expect("belongs to the terminal")
+        assert terminal.output.rindex(b"\x1b[?1000l") > terminal.output.rindex(b"\x1b[?1000h")
+        terminal.send("%")
+        terminal.expect("The mouse works here")
+        assert terminal.output.rindex(b"\x1b[?1000h") > terminal.output.rindex(b"\x1b[?1000l")
+    with Pty([*DECK, "--no-mouse"]) as terminal:
+        terminal.expect("holiday pictures")
+        assert b"\x1b[?1000h" not in terminal.output
+
+
+def test_pasted_addresses_of_files_start_a_command(tmp_path: Path) -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        terminal.send("\x1b[200~file:///tmp/two%20words.txt\n'/tmp/it''s.bin'\n\x1b[201~")
+        terminal.expect("two\\ words.txt")
+        terminal.expect("--add")
+
+
 @pytest.mark.parametrize(("term", "words"), [("dumb", b"TERM is dumb")])
 def test_a_dumb_terminal_is_refused_with_a_way_out(term: str, words: bytes) -> None:
     with Pty(env={"TERM": term}) as terminal:

@@ -368,13 +368,6 @@ def test_every_action_has_a_unique_id_a_key_and_a_sentence() -> None:
             keys[key] = spec.id
 
 
-def test_every_action_is_handled() -> None:
-    from tui_app.screens.tasks import TasksScreen
-
-    for spec in ACTIONS.values():
-        assert spec.verb is not None or hasattr(TasksScreen, f"_do_{spec.id.replace('.', '_')}"), spec.id
-
-
 async def test_a_task_that_waits_for_a_password_gets_it_and_the_password_is_not_shown() -> None:
     locked = make_view("s1", op="unzip", title="secret.7z", state=TaskState.WAITING, reason=WaitReason.PASSWORD,
                        note="waits for a password")  # fmt: skip

@@ -147,3 +147,13 @@ async def test_names_are_text_never_markup() -> None:
         await d.until(lambda: any("[@click=app.quit]evil" in text for text in d.toasts()))
         await d.press("d")
         assert "[@click=app.quit]evil" in d.text()
+
+
+async def test_the_header_tells_the_filter_that_was_entered_last() -> None:
+    async with deck() as d:
+        await d.pilot.press("slash", *"zip")
+        await d.press("enter")
+        await d.press("S")
+        assert "/zip" in d.text().splitlines()[0] and "reversed" in d.text().splitlines()[0]
+        query = d.tasks.watchers[-1].watch.query
+        assert (query.filter, query.reverse) == ("zip", True)

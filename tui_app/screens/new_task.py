@@ -22,7 +22,7 @@ from tui_app.places import Entry
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.pick import FilePicker
 from widgets.row_list import RowList
-from widgets.spans import Row, Span
+from widgets.spans import Row, Span, cut
 from widgets.work import restart
 
 _TYPING: Final = 0.4
@@ -47,8 +47,9 @@ class ChooseOperation(DeckDialog[str]):
         rows.glyphs = self.deck.glyphs
         specs = list(OPERATIONS.values())
 
-        def draw(index: int, _width: int) -> Row:
-            return [Span(f"{specs[index].name:<14}", "strong"), Span(specs[index].summary, "muted")]
+        def draw(index: int, width: int) -> Row:
+            summary = cut(specs[index].summary, width - 14, self.deck.glyphs.ellipsis)
+            return [Span(f"{specs[index].name:<14}", "strong"), Span(summary, "muted")]
 
         rows.fill(len(specs), draw)
         self.set_focus(rows)
