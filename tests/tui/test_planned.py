@@ -28,7 +28,7 @@ async def test_planned_shows_what_waits_and_opens_it() -> None:
         await d.press("enter")
         assert isinstance(d.top, DetailDialog)
         await d.press("escape", "escape")
-        assert d.top is d.screen
+        assert d.app.screen_stack[-1] is d.screen
 
 
 async def test_nothing_planned_is_said() -> None:
