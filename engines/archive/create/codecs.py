@@ -107,10 +107,10 @@ def stored_blocks(data: Buffer) -> list[bytes | memoryview]:
     return out
 
 
-def deflate_whole(data: Buffer, engine: Engine) -> bytes:
+def deflate_whole(data: Buffer, engine: Engine) -> bytes | bytearray:
     """A complete raw deflate stream."""
     if engine.library == "libdeflate" and libdeflate is not None:
-        return bytes(libdeflate.deflate_compress(data, engine.level))
+        return cast("bytearray", libdeflate.deflate_compress(data, engine.level))
     if engine.library == "isal" and isal_zlib is not None:
         return cast("bytes", isal_zlib.compress(data, engine.level, -15))
     if engine.library == "zng" and zlib_ng is not None:
@@ -171,14 +171,10 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
     return [bz2.compress(data, levels.BZIP2[level])]
 
 
-def xz_stream(pieces: list[Buffer], level: int, step: Callable[[int], None]) -> list[Buffer]:
-    """A complete .xz stream of the pieces, each let go once packed; `step` hears of every 256 KiB, may raise."""
+def xz_stream(data: Buffer, level: int, step: Callable[[int], None]) -> list[Buffer]:
+    """A complete .xz stream; `step` hears of every 256 KiB, may raise."""
     packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(levels.LZMA[level]))
-    out: list[Buffer] = []
-    pieces.reverse()
-    while pieces:
-        out += [part for part in feed(packer, pieces.pop(), step) if part]
-    return [*out, packer.flush()]
+    return [part for part in (*feed(packer, data, step), packer.flush()) if part]
 
 
 def lzma_filters(chosen: levels.LzmaLevel) -> list[dict[str, Any]]:

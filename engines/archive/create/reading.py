@@ -10,12 +10,55 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-from engines.archive.create.source import Entry
+from engines.archive.create.source import Entry, Facts
 
 _ATTEMPTS: Final = 3
+
+
+class Done(msgspec.Struct, array_like=True, gc=False):
+    """What became of an entry that a worker took, in a form that passes between processes."""
+
+    kind: str = "f"
+    """f file, d folder, l symbolic link, h hard link; empty when it could not be read."""
+    length: int = 0
+    """Bytes it takes in the batch."""
+    record: bytes = b""
+    """What the format says of it later (zip: its central record)."""
+    changed: bool = False
+    sha256: bytes = b""
+    errno: int = 0
+    error: str = ""
+    fresh: Facts | None = None
+    """What a stat said of it when that was not what was listed."""
+
+    @property
+    def failure(self) -> OSError:
+        """Why it could not be read."""
+        return OSError(self.errno, self.error)
+
+
+def failed(error: OSError) -> Done:
+    """The entry could not be read."""
+    return Done(kind="", errno=error.errno or errno.EIO, error=error.strerror or str(error))
+
+
+def read_into(entry: Entry, room: memoryview) -> bool:
+    """Read a small file into room of its size and one byte; False when it is not what was listed any more.
+
+    Raises:
+        OSError: It cannot be opened or read.
+    """
+    fd = entry.open_file(judged=False)
+    try:
+        # the same inode: it was listed as a regular file
+        return os.readv(fd, (room,)) == entry.size and entry.same(os.fstat(fd))
+    finally:
+        os.close(fd)
 
 
 @dataclass(slots=True)
@@ -94,6 +137,13 @@ class OpenFile:
         while (total := sum(map(len, parts))) < length and (more := os.pread(self.fd, length - total, at + total)):
             parts.append(more)
         return b"".join(parts)
+
+    def read_into(self, room: memoryview, at: int) -> int:
+        """Fill `room` from a position; bytes read, fewer at the end of a file that has shrunk."""
+        total = 0
+        while total < len(room) and (more := os.preadv(self.fd, (room[total:],), at + total)):
+            total += more
+        return total
 
     def changed(self) -> bool:
         """Whether somebody wrote to it since it was opened."""

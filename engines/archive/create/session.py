@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engines.archive.create.journal import Journal, Packed
+from engines.archive.create.lanes import Lanes, Work, possible
 from engines.archive.create.output import Output
 from engines.archive.create.pipeline import Pipeline
 from engines.archive.create.source import Entry
@@ -107,12 +108,12 @@ class Session:
         self.tally = tally or Tally()
         self.members: list[Packed] = list(resumed)
         """Everything in the archive, in order."""
-        self.done = 0
+        self.lanes: Lanes | None = None
+        """Helper processes for batches of small files."""
         self._elapsed = elapsed
         self._halted = threading.Event()
-        for member in resumed:
-            self._count(member)
-            self.done += member.size if member.kind == "f" else 0
+        self._count(resumed)
+        self.done = sum(member.size for member in resumed if member.kind == "f")
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
@@ -139,6 +140,8 @@ class Session:
     def close(self, *, failed: bool) -> None:
         """Stop all threads; after a failure without waiting for what they are doing."""
         self._halted.set()
+        if self.lanes is not None:
+            self.lanes.close()
         self.pipeline.close(wait=not failed)
 
     def note(self, message: str) -> None:
@@ -159,19 +162,32 @@ class Session:
         self.tally.changed_names.add(entry.name)
         self.note(f"'{entry.shown}' changed while it was read; the archive holds what was read")
 
-    def packed(self, member: Packed) -> None:
-        """Record a member that is whole in the archive."""
-        self._count(member)
-        self.members.append(member)
-        self.journal.fresh.append(member)
+    def open_lanes(self, size: int, work: Work) -> None:
+        """Start helper processes if they are worth it; before anything else is under way.
 
-    def _count(self, member: Packed) -> None:
-        if member.kind == "d":
-            self.tally.folders += 1
-        else:
-            self.tally.files += 1
+        Args:
+            size: Bytes that one packed batch may take.
+            work: What they do.
+        """
+        if possible(len(self.entries)):
+            self.lanes = Lanes(self.options.threads, size, work)
+
+    def packed(self, members: Sequence[Packed]) -> None:
+        """Record members that are whole in the archive."""
+        self._count(members)
+        self.members += members
+        self.journal.fresh += members
+
+    def _count(self, members: Sequence[Packed]) -> None:
+        folders = original = 0
+        for member in members:
             if member.kind == "f":
-                self.tally.original += member.size
+                original += member.size
+            elif member.kind == "d":
+                folders += 1
+        self.tally.folders += folders
+        self.tally.files += len(members) - folders
+        self.tally.original += original
 
     def advance(self, size: int, item: bytes) -> None:
         """Report what is written."""

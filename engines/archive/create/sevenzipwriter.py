@@ -86,7 +86,7 @@ class SevenZipWriter:
         for entry in self._session.entries:
             if entry.is_dir or (entry.is_file and not entry.size):
                 self._empty.append(self._stored(entry))
-                self._session.packed(packed_of(entry, sha256=sha256().digest() if entry.is_file else b""))
+                self._session.packed([packed_of(entry, sha256=sha256().digest() if entry.is_file else b"")])
             else:
                 streams.append(entry)
         streams.sort(key=lambda entry: (os.path.splitext(entry.leaf)[1].lower(), entry.name))
@@ -240,7 +240,7 @@ class SevenZipWriter:
             session.changed(entry)
         if entry.is_file:
             entry.size = member.size
-        session.packed(packed_of(entry, sha256=digest))
+        session.packed([packed_of(entry, sha256=digest)])
 
     def _solid(self) -> Solid:
         if self._open_solid is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -29,10 +30,16 @@ _OPEN_FOLDERS: Final = 192
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # Without O_NONBLOCK a file swapped for a FIFO would block the open for ever.
 
+_KINDS: Final = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
+_CHARSET: Final = sys.getfilesystemencoding()
+_CHARSET_ERRORS: Final = sys.getfilesystemencodeerrors()
+
 _leaf: Final = attrgetter("name")
 
 Identity = tuple[int, int]
 """Device and inode."""
+Facts = tuple[int, int, int, int, int, int, int, int, int]
+"""Mode, size, time (ns), owner, group, device, inode, links and bytes on disk."""
 
 
 class _Handle:
@@ -104,6 +111,7 @@ class Entry:
         "followed",
         "gid",
         "ino",
+        "kind",
         "leaf",
         "mode",
         "mtime_ns",
@@ -120,7 +128,7 @@ class Entry:
     ) -> None:
         self.folder = folder
         self.leaf = leaf
-        self.name = folder.prefix + (os.fsencode(leaf) if base is None else base)
+        self.name = folder.prefix + (leaf.encode(_CHARSET, _CHARSET_ERRORS) if base is None else base)
         """The member's name without a trailing slash; it ends with `base` for a second source of the same name."""
         self.followed = followed
         """Whether the file is what a symbolic link points to."""
@@ -129,7 +137,8 @@ class Entry:
 
     def refresh(self, info: os.stat_result) -> None:
         """Take what a later stat says."""
-        self.mode = info.st_mode
+        self.mode = mode = info.st_mode
+        self.kind = _KINDS.get(mode & 0o170000, "")
         self.size = info.st_size
         self.mtime_ns = info.st_mtime_ns
         self.uid = info.st_uid
@@ -140,6 +149,25 @@ class Entry:
         self.space = info.st_blocks * 512
 
     @property
+    def facts(self) -> Facts:
+        """What the last stat said, for another process."""
+        return (
+            self.mode,
+            self.size,
+            self.mtime_ns,
+            self.uid,
+            self.gid,
+            self.dev,
+            self.ino,
+            self.nlink,
+            self.space,
+        )
+
+    @facts.setter
+    def facts(self, facts: Facts) -> None:
+        self.mode, self.size, self.mtime_ns, self.uid, self.gid, self.dev, self.ino, self.nlink, self.space = facts
+
+    @property
     def shown(self) -> str:
         """The member's name for people."""
         return display(self.name)
@@ -147,17 +175,17 @@ class Entry:
     @property
     def is_file(self) -> bool:
         """Whether it is a regular file."""
-        return stat.S_ISREG(self.mode)
+        return self.kind == "f"
 
     @property
     def is_dir(self) -> bool:
         """Whether it is a folder."""
-        return stat.S_ISDIR(self.mode)
+        return self.kind == "d"
 
     @property
     def is_link(self) -> bool:
         """Whether it is a symbolic link, packed as one."""
-        return stat.S_ISLNK(self.mode)
+        return self.kind == "l"
 
     def same(self, info: os.stat_result) -> bool:
         """Whether a stat shows the file unchanged since it was listed."""

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 BLOCK: Final = 512
 REGULAR: Final = b"0"
@@ -31,6 +31,35 @@ _MAX12: Final = 8**11
 def padding(size: int) -> bytes:
     """The zeros that fill up the last block of a member."""
     return bytes(-size % BLOCK)
+
+
+class Frame(NamedTuple):
+    """What the headers of members of one kind, mode and owner share, for `Frame.header`."""
+
+    front: bytes
+    tail: bytes
+    total: int
+    """The sum of its bytes, blanks in place of the check sum included."""
+
+    def header(self, name: bytes, size: int, mtime: int) -> bytes:
+        """The header block of a member whose name is ASCII of at most 100 bytes and whose numbers fit."""
+        numbers = b"%011o\0%011o\0" % (size, mtime)
+        total = self.total + (zlib.adler32(name) & 0xFFFF) + (zlib.adler32(numbers) & 0xFFFF) - 2
+        return b"%b%b%b%06o\0 %b" % (name.ljust(100, b"\0"), self.front, numbers, total, self.tail)
+
+
+def frame(kind: bytes, mode: int, owner: tuple[int, int], names: tuple[bytes, bytes]) -> Frame | None:
+    """The frame of such members; None when a number is too large for it."""
+    if max(owner) >= _MAX8:
+        return None
+    front, back = _frame(mode, owner, names)
+    tail = kind + bytes(100) + back + bytes(167)
+    return Frame(front, tail, sum(front) + sum(tail) + 8 * ord(" "))
+
+
+def plain(name: bytes, size: int, mtime: int) -> bool:
+    """Whether `Frame.header` can say this."""
+    return len(name) <= 100 and name.isascii() and size < _MAX12 and 0 <= mtime < _MAX12
 
 
 def header(

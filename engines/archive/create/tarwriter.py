@@ -13,25 +13,30 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, Final
+from typing import Final, cast
+
+import msgspec
 
 from engines.archive.create import codecs, tarformat
 from engines.archive.create.codecs import Buffer
 from engines.archive.create.journal import Packed
-from engines.archive.create.reading import OpenFile, read_whole
+from engines.archive.create.reading import Done, OpenFile, failed
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry, Twin
+from engines.archive.create.space import Space, Spaces
+from engines.archive.create.tarmembers import TarMembers
 from engines.archive.levels import DEFLATE, GZIP_MEMBER, LZMA, MIB, ZSTD_FRAME
 from engines.model import Json
 from engines.names import display
-from engines.operations import ArchiveFormat, Owner
+from engines.operations import ArchiveFormat
 
 _SMALL: Final = 256 << 10
 """Files up to this size are read whole by one thread."""
 _SPARSE_FROM: Final = 128 << 10
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _ZEROS: Final = bytes(MIB)
+_ROOM: Final = _SMALL + 128 * 1024
+"""Bytes by which the last member and what is not counted (padding, long names) may exceed a chunk."""
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class _Chunk:
 
     pieces: list[_Piece] = field(default_factory=list)
     weight: int = 0
+    first: int = -1
+    """Number of the first entry when all pieces are entries that follow one another and link to none."""
 
 
 @dataclass(slots=True)
@@ -71,14 +78,16 @@ class _Outcome:
     data: Sequence[Buffer] = ()
     raw: int = 0
     crc: int = 0
-    members: list[tuple[Entry, str, bool, bytes]] = field(default_factory=list)
-    """Entry, kind letter, whether it changed while it was read, SHA-256."""
-    failed: list[_Failed] = field(default_factory=list)
+    members: list[tuple[Entry, Done]] = field(default_factory=list)
     bytes_read: int = 0
+    """Bytes of large files."""
     short: list[OpenFile] = field(default_factory=list)
     open: _Range | None = None
     """The last stretch of a file that goes on in the next chunk."""
-    ended: list[OpenFile] = field(default_factory=list)
+    ended: dict[int, OpenFile] = field(default_factory=dict)
+    """Large files that are whole now, by the identity of their entry."""
+    space: Space | None = None
+    """Memory that `data` lies in."""
 
 
 class TarWriter:
@@ -96,6 +105,10 @@ class TarWriter:
         form, level = session.options.format, session.options.level
         self._single = form is ArchiveFormat.TAR_GZ and session.options.single_member
         self._block, self._codec = _codec(form, level, session.step)
+        self._members = TarMembers(session.options)
+        self._spaces = Spaces(self._block + _ROOM)
+        if not self._single:
+            session.open_lanes(self._block + _ROOM, self._pack_in_lane)
 
     def run(self) -> None:
         """Pack everything."""
@@ -104,11 +117,11 @@ class TarWriter:
         if self._single and not session.output.position:
             session.output.write([_GZIP_HEADER])
         first = self._resume(session.state) if session.state else None
-        for entry in session.entries:
+        for number, entry in enumerate(session.entries):
             if entry.twin is not None and entry.twin.name in names and not entry.twin.packed.done():
                 entry.twin.packed.set_result(True)
             if entry is not first:
-                self._place(entry)
+                self._place(entry, number)
         self._add(tarformat.END, len(tarformat.END))
         self._flush()
         session.pipeline.drain()
@@ -117,10 +130,16 @@ class TarWriter:
 
     # What goes into which chunk
 
-    def _add(self, piece: _Piece, weight: int) -> None:
-        self._chunk.pieces.append(piece)
-        self._chunk.weight += weight
-        if self._chunk.weight >= self._block:
+    def _add(self, piece: _Piece, weight: int, number: int = -1) -> None:
+        """Add a piece to the chunk; `number` is that of an entry that helpers may take."""
+        chunk = self._chunk
+        if not chunk.pieces:
+            chunk.first = number
+        elif chunk.first >= 0 and number != chunk.first + len(chunk.pieces):
+            chunk.first = -1
+        chunk.pieces.append(piece)
+        chunk.weight += weight
+        if chunk.weight >= self._block:
             self._flush()
 
     def _flush(self) -> None:
@@ -136,22 +155,29 @@ class TarWriter:
             chunk.weight * 2 if self._codec is not None else chunk.weight,
         )
 
-    def _place(self, entry: Entry) -> None:
+    def _place(self, entry: Entry, number: int) -> None:
         """Queue an entry, in stretches when it is large."""
+        if entry.kind != "f":
+            self._add(entry, tarformat.BLOCK, number)
+            return
+        size = entry.size
         twin = entry.twin if self._options.hardlinks else None
-        if entry.is_file and (entry.size > _SMALL or self._maybe_sparse(entry)):
+        if size > _SPARSE_FROM and (size > _SMALL or self._maybe_sparse(entry)):
             if twin is not None and twin.packed.done() and twin.packed.result():
                 self._add(entry, tarformat.BLOCK)
                 return
             self._place_large(entry, twin)
             return
-        self._add(entry, tarformat.BLOCK + (entry.size if entry.is_file else 0))
+        self._add(entry, tarformat.BLOCK + size, number if twin is None else -1)
 
     def _place_large(self, entry: Entry, twin: Twin | None) -> None:
         try:
             file = OpenFile(entry, hashed=self._options.hashed)
             segments = self._segments(file)
-            head = self._large_header(entry, segments)
+            if sum(length for _, length in segments) == entry.size:
+                head = self._members.header(entry, tarformat.REGULAR, size=entry.size)
+            else:
+                head = self._members.sparse_header(entry, segments)
         except OSError as error:
             self._add(_Failed(entry, error), tarformat.BLOCK)
             return
@@ -193,70 +219,56 @@ class TarWriter:
         found = list(_data_segments(file.fd, file.size))
         return found if sum(length for _, length in found) < file.size else whole
 
-    # Headers
-
-    def _common(self, entry: Entry) -> dict[str, Any]:
-        """What every header says of an entry: mode, owner, time, extended attributes."""
-        options = self._options
-        owner, names = (entry.uid, entry.gid), (b"", b"")
-        if options.reproducible or options.owner is Owner.NONE:
-            owner = (0, 0)
-        elif options.owner is not Owner.NUMERIC:
-            names = tarformat.owner_names(*owner)
-        return {
-            "mode": options.mode(entry),
-            "owner": owner,
-            "names": names,
-            "mtime": options.mtime(entry),
-            "records": self._xattrs(entry) if options.xattrs else (),
-        }
-
-    def _header(self, entry: Entry, kind: bytes, *, size: int = 0, link: bytes = b"") -> bytes:
-        name = entry.name + b"/" if kind == tarformat.FOLDER else entry.name
-        return tarformat.header(name, kind, size=size, link=link, **self._common(entry))
-
-    def _large_header(self, entry: Entry, segments: Sequence[tuple[int, int]]) -> bytes:
-        if sum(length for _, length in segments) == entry.size:
-            return self._header(entry, tarformat.REGULAR, size=entry.size)
-        return tarformat.sparse_header(entry.name, segments, realsize=entry.size, **self._common(entry))
-
-    def _xattrs(self, entry: Entry) -> list[tuple[bytes, bytes]]:
-        handle = entry.folder.handle()
-        path = f"/proc/self/fd/{handle.fd}/{entry.leaf}"
-        found = []
-        try:
-            for key in os.listxattr(path, follow_symlinks=entry.followed):
-                value = os.getxattr(path, key, follow_symlinks=entry.followed)
-                found.append((b"SCHILY.xattr." + os.fsencode(key), value))
-        except OSError:
-            return []
-        return sorted(found)
-
     # In a worker
 
     def _pack(self, chunk: _Chunk, before: Future[bytes] | None, after: Future[bytes] | None) -> _Outcome:
+        session = self._session
+        if chunk.first >= 0 and session.lanes is not None and not self._single:
+            answer = session.lanes.run(chunk.first, chunk.first + len(chunk.pieces))
+            if answer is not None:
+                space, body = answer
+                entries = cast("list[Entry]", chunk.pieces)
+                done = msgspec.msgpack.decode(body, type=list[Done])
+                return _Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
+        session.step()
         outcome = _Outcome()
-        raw: list[Buffer] = []
+        space = self._spaces.take()
         try:
             for piece in chunk.pieces:
-                self._assemble(piece, raw, outcome)
-            if self._codec is None:
-                outcome.data = raw
-                return outcome
-            if after is None:
-                outcome.data = self._codec(raw)
-                return outcome
-            data = _joined(raw)
+                self._assemble(piece, space, outcome)
+            if after is not None:
+                after.set_result(bytes(space.data[-codecs.DICTIONARY :]))
         except BaseException:
             if after is not None:
                 after.set_result(b"")
             raise
-        after.set_result(data[-codecs.DICTIONARY :])
-        outcome.raw = len(data)
-        self._pack_continued(data, before, outcome)
+        outcome.raw = space.length
+        if self._single:
+            self._pack_continued(space.data, before, outcome)
+        elif self._codec is not None:
+            outcome.data = self._codec(space.data)
+        else:
+            outcome.data = [space.data]
+        if any(isinstance(part, memoryview) for part in outcome.data):
+            outcome.space = space  # stored bytes lie in it until they are written
+        else:
+            self._spaces.give(space)
         return outcome
 
-    def _pack_continued(self, data: bytes, before: Future[bytes] | None, outcome: _Outcome) -> None:
+    def _pack_in_lane(self, first: int, last: int, space: Space) -> bytes:
+        """In a helper process: a chunk of small members."""
+        entries = self._session.entries[first:last]
+        if self._codec is None:
+            done = self._members.lay_out(entries, space)
+        else:
+            plain = self._spaces.take()
+            done = self._members.lay_out(entries, plain)
+            for part in self._codec(plain.data):
+                space.put(part)
+            self._spaces.give(plain)
+        return msgspec.msgpack.encode(done)
+
+    def _pack_continued(self, data: memoryview, before: Future[bytes] | None, outcome: _Outcome) -> None:
         """A block of the one gzip member."""
         level = self._options.level
         if not level or codecs.incompressible(data):
@@ -268,68 +280,48 @@ class TarWriter:
         )
         outcome.data = [packed]
 
-    def _assemble(self, piece: _Piece, raw: list[Buffer], outcome: _Outcome) -> None:
-        if isinstance(piece, bytes):
-            raw.append(piece)
-        elif isinstance(piece, _Failed):
-            outcome.failed.append(piece)
-        elif isinstance(piece, _Range):
-            self._read_range(piece, raw, outcome)
-        else:
+    def _assemble(self, piece: _Piece, space: Space, outcome: _Outcome) -> None:
+        if isinstance(piece, Entry):
+            before = space.length
             try:
-                self._read_entry(piece, raw, outcome)
+                done = self._members.member(piece, space)
             except OSError as error:
+                space.length = before
+                done = failed(error)
                 if piece.twin is not None and not piece.twin.packed.done() and piece.twin.name == piece.name:
                     piece.twin.packed.set_result(False)
-                outcome.failed.append(_Failed(piece, error))
+            outcome.members.append((piece, done))
+        elif isinstance(piece, bytes):
+            space.put(piece)
+        elif isinstance(piece, _Range):
+            self._read_range(piece, space, outcome)
+        else:
+            outcome.members.append((piece.entry, failed(piece.error)))
 
-    def _read_entry(self, entry: Entry, raw: list[Buffer], outcome: _Outcome) -> None:
-        if entry.is_dir:
-            raw.append(self._header(entry, tarformat.FOLDER))
-            outcome.members.append((entry, "d", False, b""))
-            return
-        if entry.is_link:
-            target = entry.read_link()
-            raw.append(self._header(entry, tarformat.SYMLINK, link=target))
-            outcome.members.append((entry, "l", False, b""))
-            return
-        twin = entry.twin if self._options.hardlinks else None
-        if twin is not None and twin.name != entry.name and twin.packed.result():
-            raw.append(self._header(entry, tarformat.HARDLINK, link=twin.name))
-            outcome.members.append((entry, "h", False, b""))
-            return
-        content = read_whole(entry)
-        data = content.data
-        raw += (self._header(entry, tarformat.REGULAR, size=len(data)), data, tarformat.padding(len(data)))
-        if twin is not None and twin.name == entry.name and not twin.packed.done():
-            twin.packed.set_result(True)
-        outcome.bytes_read += len(data)
-        digest = sha256(data).digest() if self._options.hashed else b""
-        outcome.members.append((entry, "f", content.changed, digest))
-
-    def _read_range(self, piece: _Range, raw: list[Buffer], outcome: _Outcome) -> None:
-        file = piece.file
+    def _read_range(self, piece: _Range, space: Space, outcome: _Outcome) -> None:
+        file, length = piece.file, piece.length
+        space.reserve(length + piece.pad)
+        at = space.length
+        room = space.view[at : at + length]
         try:
-            data = file.read(piece.at, piece.length) if piece.length else b""
+            count = file.read_into(room, piece.at) if length else 0
         except OSError:
-            data = b""
-        raw.append(data)
-        if len(data) < piece.length:  # promised in the header: the rest is zeros, and reported
-            raw.append(bytes(piece.length - len(data)))
+            count = 0
+        if count < length:  # promised in the header: the rest is zeros, and reported
+            room[count:] = bytes(length - count)
             outcome.short.append(file)
+        space.length = at + length
         if piece.pad:
-            raw.append(bytes(piece.pad))
+            space.put(bytes(piece.pad))
         if file.digest is not None:
-            for at in range(piece.at - piece.hole, piece.at, len(_ZEROS)):
-                file.digest.update(at, _ZEROS[: piece.at - at])
-            file.digest.update(piece.at, data)
-            if len(data) < piece.length:
-                file.digest.update(piece.at + len(data), bytes(piece.length - len(data)))
-        outcome.bytes_read += piece.length + piece.hole
+            for start in range(piece.at - piece.hole, piece.at, len(_ZEROS)):
+                file.digest.update(start, _ZEROS[: piece.at - start])
+            file.digest.update(piece.at, room)
+        outcome.bytes_read += length + piece.hole
         outcome.open = piece
         if piece.last:
-            outcome.ended.append(file)
-            outcome.members.append((file.entry, "f", False, b""))
+            outcome.ended[id(file.entry)] = file
+            outcome.members.append((file.entry, Done("f")))
             outcome.open = None
 
     # In order
@@ -337,28 +329,46 @@ class TarWriter:
     def _write(self, outcome: _Outcome) -> None:
         session = self._session
         session.output.write(outcome.data)
+        self._release(outcome)
         if self._single:
             self._crc = codecs.crc32_combine(self._crc, outcome.crc, outcome.raw) if self._raw else outcome.crc
             self._raw += outcome.raw
         self._short.update(id(file) for file in outcome.short)
-        for failed in outcome.failed:
-            session.left_out(failed.entry, failed.error)
-        ended = {id(file.entry): file for file in outcome.ended}
-        name = outcome.open.file.entry.name if outcome.open is not None else b""
-        for entry, kind, changed, digest in outcome.members:
-            file = ended.get(id(entry))
-            if file is not None:
-                changed = file.changed() or id(file) in self._short
-                self._short.discard(id(file))
-                digest = file.digest.hash.digest() if file.digest is not None else b""
-            if changed:
-                session.changed(entry)
-            link = entry.twin.name if kind == "h" and entry.twin is not None else b""
-            session.packed(packed_of(entry, sha256=digest, kind=kind, record=link))
-            name = name or entry.name
-        session.advance(outcome.bytes_read, name)
+        packed = []
+        read = outcome.bytes_read
+        ended = outcome.ended
+        for entry, done in outcome.members:
+            kind, changed, digest, link = done.kind, done.changed, done.sha256, b""
+            if kind == "f":
+                if done.fresh is not None:
+                    entry.facts = done.fresh
+                file = ended.get(id(entry)) if ended else None
+                if file is None:
+                    read += entry.size
+                else:
+                    changed = file.changed() or id(file) in self._short
+                    self._short.discard(id(file))
+                    digest = file.digest.hash.digest() if file.digest is not None else b""
+                if changed:
+                    session.changed(entry)
+            elif not kind:
+                session.left_out(entry, done.failure)
+                continue
+            elif kind == "h" and entry.twin is not None:
+                link = entry.twin.name
+            packed.append(packed_of(entry, sha256=digest, kind=kind, record=link))
+        session.packed(packed)
+        name = packed[-1].name if packed else b""
+        session.advance(read, outcome.open.file.entry.name if outcome.open is not None else name)
         if not self._filling:
             session.commit(lambda: self._state(outcome.open))
+
+    def _release(self, outcome: _Outcome) -> None:
+        """Let a chunk's memory be used again."""
+        space, outcome.space, outcome.data = outcome.space, None, ()
+        lanes = self._session.lanes
+        if space is not None and (lanes is None or not lanes.release(space)):
+            self._spaces.give(space)
 
     # Checkpoints
 
@@ -418,7 +428,7 @@ class TarWriter:
 
     def _filled(self, member: Packed) -> None:
         self._filling = False
-        self._session.packed(member)
+        self._session.packed([member])
 
     def _unchanged(self, entry: Entry, state: Json, segments: Sequence[tuple[int, int]]) -> bool:
         seen = state["seen"]
@@ -461,26 +471,19 @@ def _data_segments(fd: int, size: int) -> Iterator[tuple[int, int]]:
             yield start, at - start
 
 
-def _joined(raw: list[Buffer]) -> bytes:
-    """The pieces as one; the list lets go of them, so that a chunk is not held twice while it is packed."""
-    data = b"".join(raw)
-    raw.clear()
-    return data
-
-
 def _codec(
     form: ArchiveFormat, level: int, step: Callable[[int], None]
-) -> tuple[int, Callable[[list[Buffer]], Sequence[Buffer]] | None]:
-    """Bytes of tar stream in a chunk, and what packs one, emptying the list (None: as it is)."""
+) -> tuple[int, Callable[[Buffer], Sequence[Buffer]] | None]:
+    """Bytes of tar stream in a chunk, and what packs one (None: as it is)."""
     match form:
         case ArchiveFormat.TAR:
             return MIB, None
         case ArchiveFormat.TAR_GZ:
-            return GZIP_MEMBER, lambda raw: codecs.gzip_member(_joined(raw), level)
+            return GZIP_MEMBER, lambda data: codecs.gzip_member(data, level)
         case ArchiveFormat.TAR_BZ2:
-            return max(1, level) * 100_000, lambda raw: codecs.bzip2_stream(_joined(raw), level)
+            return max(1, level) * 100_000, lambda data: codecs.bzip2_stream(data, level)
         case ArchiveFormat.TAR_XZ:
-            return LZMA[level].block, lambda raw: codecs.xz_stream(raw, level, step)
+            return LZMA[level].block, lambda data: codecs.xz_stream(data, level, step)
         case ArchiveFormat.TAR_ZST:
-            return ZSTD_FRAME, lambda raw: codecs.zstd_frame(_joined(raw), level)
+            return ZSTD_FRAME, lambda data: codecs.zstd_frame(data, level)
     raise ValueError(form)

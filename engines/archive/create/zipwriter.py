@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, Final
+
+import msgspec
 
 from engines.archive.create import zipformat
 from engines.archive.create.codecs import (
@@ -16,43 +16,35 @@ from engines.archive.create.codecs import (
     crc32,
     crc32_combine,
     deflate_block,
-    deflate_whole,
     incompressible,
     stored_blocks,
 )
 from engines.archive.create.encryption import OVERHEAD, Encryptor
-from engines.archive.create.reading import OpenFile, read_whole
+from engines.archive.create.reading import Done, OpenFile
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry
-from engines.archive.create.zipformat import DEFLATED, NAME_MAX, STORED, Member
+from engines.archive.create.space import Space, Spaces
+from engines.archive.create.zipformat import DEFLATED, STORED, Member
+from engines.archive.create.zipsmall import PROBED, SmallPacker, member_of
 from engines.archive.levels import DEFLATE, MIB, ZIP_BLOCK
 from engines.model import Json
-from engines.operations import Owner
 
 _BATCH_BYTES: Final = 1 * MIB
 _BATCH_FILES: Final = 256
-_TINY: Final = 64
-"""Bytes below which deflate cannot win."""
-_PROBED: Final = 65536
-"""Bytes from which a probe costs less than a useless compression."""
-_LARGE: Final = 8 * MIB
+_LANE_BYTES: Final = 2 * MIB
+"""Batches above this are packed by threads: a few long calls do not get into each other's way."""
+_LANE_ROOM: Final = _LANE_BYTES + _BATCH_FILES * 1024
+"""Room for their headers too."""
+_LARGE: Final = 1 * MIB
 
 
 @dataclass(slots=True)
-class _Done:
-    """A small member ready to be written."""
+class _Batch:
+    """Small members ready to be written."""
 
-    entry: Entry
-    member: Member
-    data: Sequence[Buffer]
-    changed: bool = False
-    sha256: bytes = b""
-
-
-@dataclass(slots=True)
-class _Failed:
-    entry: Entry
-    error: OSError
+    entries: Sequence[Entry]
+    space: Space
+    done: Sequence[Done]
 
 
 @dataclass(slots=True)
@@ -80,124 +72,97 @@ class ZipWriter:
         self._level = DEFLATE.get(session.options.level)
         self._large_from = self._level.whole_max if self._level else _LARGE
         self._current: _Large | None = None
+        self._small = SmallPacker(session.options)
+        self._spaces = Spaces(_LANE_ROOM)
+        session.open_lanes(_LANE_ROOM, self._pack_in_lane)
 
     def run(self) -> None:
         """Pack everything."""
         session = self._session
-        entries = iter(session.entries)
+        entries = session.entries
         if self._output.position == 0 and self._options.volume is not None:
             self._output.write([zipformat.SPLIT_SIGNATURE])
-        batch: list[Entry] = []
-        weight = 0
+        start = weight = 0
         first = self._resume_large()
-        for entry in entries:
-            if entry is first:
-                continue
-            if entry.is_file and entry.size > self._large_from:
-                if batch:
-                    self._submit(batch, weight)
-                    batch, weight = [], 0
-                self._pack_large(entry)
-                continue
-            batch.append(entry)
-            weight += entry.size if entry.is_file else 0
-            if weight >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-                self._submit(batch, weight)
-                batch, weight = [], 0
-        if batch:
-            self._submit(batch, weight)
+        for number, entry in enumerate(entries):
+            if entry.kind == "f":
+                if entry.size > self._large_from or entry is first:
+                    self._submit(start, number, weight)
+                    start, weight = number + 1, 0
+                    if entry is not first:
+                        self._pack_large(entry)
+                    continue
+                weight += entry.size
+            if weight >= _BATCH_BYTES or number - start >= _BATCH_FILES - 1:
+                self._submit(start, number + 1, weight)
+                start, weight = number + 1, 0
+        self._submit(start, len(entries), weight)
         session.pipeline.drain()
         self._finish()
 
-    def _submit(self, batch: list[Entry], weight: int) -> None:
-        self._session.pipeline.submit(lambda: self._pack_batch(batch), self._write_batch, weight)
+    def _submit(self, start: int, end: int, weight: int) -> None:
+        if start < end:
+            self._session.pipeline.submit(lambda: self._pack_batch(start, end, weight), self._write_batch, weight)
 
-    def _pack_batch(self, batch: Sequence[Entry]) -> list[_Done | _Failed]:
+    def _pack_batch(self, start: int, end: int, weight: int) -> _Batch:
         """In a worker: read and pack small members."""
-        done: list[_Done | _Failed] = []
-        for entry in batch:
-            try:
-                done.append(self._pack_small(entry))
-            except OSError as error:
-                done.append(_Failed(entry, error))
-        return done
+        session = self._session
+        entries = session.entries[start:end]
+        if session.lanes is not None and weight <= _LANE_BYTES:
+            answer = session.lanes.run(start, end)
+            if answer is not None:
+                space, body = answer
+                return _Batch(entries, space, msgspec.msgpack.decode(body, type=list[Done]))
+        session.step()
+        space = self._spaces.take()
+        return _Batch(entries, space, self._small.pack(entries, space))
 
-    def _member(self, entry: Entry) -> Member:
-        name = entry.name + b"/" if entry.is_dir else entry.name
-        if len(name) > NAME_MAX:
-            raise OSError(errno.ENAMETOOLONG, "zip holds names of at most 65,535 bytes")
-        options = self._options
-        member = Member(name, options.mode(entry), options.mtime(entry), utc=options.reproducible)
-        if options.owner in (Owner.KEEP, Owner.NUMERIC) and not options.reproducible:
-            member.owner = (entry.uid, entry.gid)
-        return member
+    def _pack_in_lane(self, start: int, end: int, space: Space) -> bytes:
+        """In a helper process."""
+        return msgspec.msgpack.encode(self._small.pack(self._session.entries[start:end], space))
 
-    def _pack_small(self, entry: Entry) -> _Done:
-        data = b""
-        changed = False
-        if entry.is_file:
-            content = read_whole(entry)
-            data, changed = content.data, content.changed
-        elif entry.is_link:
-            data = entry.read_link()
-        member = self._member(entry)
-        member.size = len(data)
-        member.crc = crc32(data, 0)
-        packed: Sequence[Buffer] = (data,)
-        if self._level and len(data) > _TINY and entry.is_file and self._worth(data):
-            smaller = deflate_whole(data, self._level.whole)
-            if len(smaller) < len(data):
-                member.method, packed = DEFLATED, (smaller,)
-        member.packed = len(packed[0])
-        if self._options.password is not None and not entry.is_dir:
-            encryptor = Encryptor(self._options.password)
-            member.encrypted = True
-            member.packed += OVERHEAD
-            packed = (encryptor.head, *encryptor.encrypt(packed), encryptor.tail())
-        digest = sha256(data).digest() if self._options.hashed and entry.is_file else b""
-        return _Done(entry, member, packed, changed, digest)
-
-    def _worth(self, data: bytes) -> bool:
-        return not self._options.store_compressed or len(data) <= _PROBED or not incompressible(data)
-
-    def _write_batch(self, batch: Sequence[_Done | _Failed]) -> None:
+    def _write_batch(self, batch: _Batch) -> None:
         """In order: write small members and remember where they are."""
         session, output = self._session, self._output
         split = self._options.volume is not None
-        buffers: list[Buffer] = []
+        data = batch.space.data
         position = output.position
-        original = 0
-        for done in batch:
-            if isinstance(done, _Failed):
-                session.left_out(done.entry, done.error)
+        start = original = 0
+        members = []
+        if not split:
+            output.write([data])
+        for entry, done in zip(batch.entries, batch.done, strict=True):
+            if not done.kind:
+                session.left_out(entry, done.failure)
                 continue
-            head = done.member.local()
+            if done.fresh is not None:
+                entry.facts = done.fresh
             if split:
-                output.keep_together(len(head))
+                output.keep_together(zipformat.head_length(data, start))
                 position = output.position
-                output.write([head, *done.data])
-            else:
-                buffers += (head, *done.data)
-            record = done.member.central(*output.locate(position))
-            position += len(head) + done.member.packed
-            session.packed(packed_of(done.entry, sha256=done.sha256, record=record))
-            original += done.entry.size if done.entry.is_file else 0
-            if done.changed:
-                session.changed(done.entry)
-        if buffers:
-            output.write(buffers)
-        if batch:
-            session.advance(original, batch[-1].entry.name)
+                output.write([data[start : start + done.length]])
+            record = zipformat.placed(done.record, *output.locate(position))
+            position += done.length
+            start += done.length
+            members.append(packed_of(entry, sha256=done.sha256, record=record, kind=done.kind))
+            if done.kind == "f":
+                original += entry.size
+                if done.changed:
+                    session.changed(entry)
+        session.packed(members)
+        if session.lanes is None or not session.lanes.release(batch.space):
+            self._spaces.give(batch.space)
+        session.advance(original, batch.entries[-1].name)
         session.commit()
 
     def _pack_large(self, entry: Entry) -> None:
         """Queue the blocks of a large file."""
         try:
             file = OpenFile(entry, hashed=self._options.hashed)
-            member = self._member(entry)
+            member = member_of(entry, self._options)
         except OSError as error:
-            failure = _Failed(entry, error)
-            self._session.pipeline.then(lambda: self._session.left_out(failure.entry, failure.error))
+            failure = error
+            self._session.pipeline.then(lambda: self._session.left_out(entry, failure))
             return
         member.method = DEFLATED if self._level and not self._all_noise(file) else STORED
         member.encrypted = self._options.password is not None
@@ -222,7 +187,7 @@ class ZipWriter:
             return False
         step = max(1, file.size // 8)
         try:
-            return all(incompressible(file.read(at, _PROBED)) for at in range(0, file.size, step))
+            return all(incompressible(file.read(at, PROBED)) for at in range(0, file.size, step))
         except OSError:
             return False
 
@@ -310,11 +275,13 @@ class ZipWriter:
         entry.size = large.read
         digest = large.file.digest
         session.packed(
-            packed_of(
-                entry,
-                sha256=digest.hash.digest() if digest is not None else b"",
-                record=member.central(*self._output.locate(large.at)),
-            )
+            [
+                packed_of(
+                    entry,
+                    sha256=digest.hash.digest() if digest is not None else b"",
+                    record=member.central(*self._output.locate(large.at)),
+                )
+            ]
         )
         session.commit()
 
@@ -362,7 +329,7 @@ class ZipWriter:
         file = OpenFile(entry, hashed=self._options.hashed)
         if file.changed() or (entry.size, entry.mtime_ns) != (state["size"], state["mtime_ns"]):
             return None
-        member = self._member(entry)
+        member = member_of(entry, self._options)
         member.method = state["method"]
         member.size = file.size
         large = _Large(file, member, state["at"], None, state["read"], state["crc"], state["packed"])
