@@ -32,6 +32,8 @@ from tests.support.operations import Act
 ME = Actor("bench", "bench")
 HISTORY = 100_000
 LIVE = 10_000
+MEMORY = Path("/dev/shm")
+"""A file system in memory: what remains there is the engine's own time."""
 
 
 ACT = OperationSpec(Act, Kind.INFO, run="tests.support.operations:run_act", reply="")
@@ -51,10 +53,10 @@ def service(folder: Path, **changes: object) -> TaskService:
     return TaskService(folder / "state", settings)
 
 
-async def latency(warm: int, rounds: int = 25) -> list[float]:
-    """Seconds from the call of `submit` to the first line of the job's function."""
+async def latency(warm: int, rounds: int = 25, where: str | None = None) -> list[float]:
+    """Seconds from the call of `submit` to the first line of the job's function; the state lies below `where`."""
     samples = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=where) as name:
         deck = service(Path(name), warm_workers=warm)
         await deck.start()
         for number in range(rounds):
@@ -64,6 +66,21 @@ async def latency(warm: int, rounds: int = 25) -> list[float]:
             task = await deck.submit({"op": "act", "path": "stamp", "text": str(stamp)}, actor=ME)
             await deck.wait(task.id)
             samples.append(float(stamp.read_text()) - begun)
+        await deck.stop()
+    return samples
+
+
+async def commits(rounds: int = 60) -> list[float]:
+    """Seconds of one durable event, alone: what the disk does."""
+    samples = []
+    with tempfile.TemporaryDirectory() as name:
+        deck = service(Path(name))
+        await deck.start()
+        for number in range(rounds):
+            await asyncio.sleep(0.02)
+            begun = time.perf_counter()
+            await deck.store.write([("INSERT OR REPLACE INTO meta VALUES ('bench', ?)", (str(number),))])
+            samples.append(time.perf_counter() - begun)
         await deck.stop()
     return samples
 
@@ -260,6 +277,9 @@ async def main() -> None:
     print("| submit -> first line of the job | median ms | p95 ms |\n|---|---|---|")
     print(f"| new interpreter (no warm worker) | {median_ms(await latency(0))} |")
     print(f"| one warm worker | {median_ms(await latency(1))} |")
+    if MEMORY.is_dir():  # noqa: ASYNC240 - once
+        print(f"| one warm worker, state in memory | {median_ms(await latency(1, where=str(MEMORY)))} |")
+    print(f"| one of the two commits in it, alone | {median_ms(await commits())} |")
     print("\n| making a process alone | median ms | p95 ms |\n|---|---|---|")
     print(f"| new interpreter with the worker's modules | {median_ms(await fresh())} |")
     print(f"| fork server with them preloaded | {median_ms(forkserver())} |")

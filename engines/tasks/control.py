@@ -40,7 +40,8 @@ class Control:
         """
         run: Run | None = None
         async with record.lock:
-            demand(record.id, record.state, step_of(action))
+            kept = action is Action.PAUSE and record.state is TaskState.PAUSED and _is_new(record, until)
+            demand(record.id, record.state, Step.KEEP if kept else step_of(action))
             match action:
                 case Action.PAUSE:
                     await self._pause(record, actor, until)
@@ -131,9 +132,9 @@ class Control:
                 await still
             step = Step.PAUSED
         else:
-            step = Step.PAUSE
+            step = Step.KEEP if record.state is TaskState.PAUSED else Step.PAUSE
         await self._journal.move(record, step, TaskState.PAUSED, actor=actor, reason=reason, note=note, resume_at=until)
-        if record.run is not None:
+        if record.run is not None and step is not Step.KEEP:
             record.frozen_at = self._journal.clock()
         self._engine.settle(record)
 
@@ -294,3 +295,8 @@ class Control:
                 self._engine.log(record, f"error: no sign of life for {timeout:.0f} s")
                 record.stalled = True
                 record.run.kill()
+
+
+def _is_new(record: Record, until: float | None) -> bool:
+    """Whether a user who pauses a paused task changes something: its time, or who has paused it."""
+    return until != record.resume_at or record.reason is not WaitReason.USER

@@ -23,6 +23,8 @@ class Step(StrEnum):
     PAUSE = "pause"
     PAUSED = "paused"
     """Its process group stands still."""
+    KEEP = "keep"
+    """It stays paused: until another time, or now because a user wants it."""
     HOLD = "hold"
     """Paused by the engine: the disk is full."""
     RESUME = "resume"
@@ -58,6 +60,9 @@ TRANSITIONS: Final[dict[Step, dict[TaskState, frozenset[TaskState]]]] = {
     },
     Step.PAUSED: {
         _S.PAUSING: frozenset({_S.PAUSED}),
+    },
+    Step.KEEP: {
+        _S.PAUSED: frozenset({_S.PAUSED}),
     },
     Step.HOLD: {
         _S.RUNNING: frozenset({_S.PAUSED}),

@@ -92,13 +92,40 @@ async def test_put_off_task_and_timed_pause_follow_the_clock(tmp_path: Path) -> 
         timed = await deck.act("nothing", options=SubmitOptions(not_before=now + 600))
         outcome = await deck.ask(timed.id, Action.PAUSE, until=now + 900)
         assert outcome.view is not None and outcome.view.note == "Resumes in 00:15:00."
-        assert not (await deck.ask(paused.id, Action.PAUSE, until=now + 900)).ok
         now += 601
         await deck.ended(later.id)
         assert (await deck.service.view(timed.id)).state is TaskState.PAUSED
         now += 300
         await deck.ended(timed.id)
         assert (await deck.service.view(paused.id)).state is TaskState.PAUSED
+
+
+async def test_a_paused_task_takes_another_time_and_loses_it_again(tmp_path: Path) -> None:
+    now = 5_000_000.0
+    async with running(tmp_path, clock=lambda: now) as deck:
+        first, second = [await deck.act("nothing", options=SubmitOptions(paused=True)) for _ in range(2)]
+        assert not (await deck.ask(first.id, Action.PAUSE)).ok, "it is paused already"
+        for task in (first, second):
+            outcome = await deck.ask(task.id, Action.PAUSE, until=now + 900)
+            assert outcome.view is not None and outcome.view.note == "Resumes in 00:15:00."
+        assert not (await deck.ask(first.id, Action.PAUSE, until=now - 1)).ok
+        assert (await deck.ask(second.id, Action.PAUSE)).ok, "now it stays paused"
+        now += 901
+        await deck.ended(first.id)
+        assert (await deck.service.view(second.id)).state is TaskState.PAUSED
+
+
+async def test_a_task_paused_with_all_others_can_be_paused_for_itself(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        mine, other = await deck.act("sleep", number=0.3), await deck.act("sleep", number=0.3)
+        for task in (mine, other):
+            await deck.when(task.id, lambda view: view.state is TaskState.RUNNING)
+        await deck.service.control_all(Action.PAUSE, actor=ME)
+        assert (await deck.ask(mine.id, Action.PAUSE)).ok
+        await deck.service.control_all(Action.RESUME, actor=ME)
+        await deck.ended(other.id)
+        view = await deck.service.view(mine.id)
+        assert (view.state, view.reason) == (TaskState.PAUSED, WaitReason.USER)
 
 
 async def test_waits_between_tries_double_up_to_the_cap(tmp_path: Path) -> None:
