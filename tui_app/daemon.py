@@ -84,6 +84,7 @@ class Daemon:
     def claim(self) -> TaskService:
         """Take the lock and open the store; the first part of `start`, which needs no event loop yet."""
         private_directory(self.locations.state)
+        wire.build()  # as it is now, not as it will be when a client asks
         PathPolicy.of(self.settings.roots)
         self._service = TaskService(self.locations.state, self.settings, version=wire.program_version())
         return self._service

@@ -1,6 +1,7 @@
 """`taskdeck demo`: packs, unpacks and probes generated files through the daemon, its cards as plain lines.
 
-Everything lies in a private temporary folder inside the roots, which is removed at the end.
+Everything lies in a private temporary folder inside the roots, which is removed at the end. A daemon that was started
+for the demo is stopped after it, unless it has found other work to do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import Exit, TaskdeckError
-from engines.model import Action, Json, SubmitOptions, TaskDetail, TaskView
+from engines.model import TERMINAL, Action, Json, Stats, SubmitOptions, TaskDetail, TaskView
 from engines.names import display
 from engines.paths import PathPolicy
 from engines.process import Tool
@@ -41,9 +42,29 @@ def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
     policy = PathPolicy.of(context.load_config().settings.roots)
     folder = _folder(policy)
     try:
-        return _story(context, folder, arguments.size)
+        _story(context, folder, arguments.size)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if context.started_daemon:
+            _stop(context)
+    out("`taskdeck` opens the interface.")
+    return Exit.OK
+
+
+def _stop(context: Context) -> None:
+    """Stop the daemon that was started for the demo; tasks that others left or queued keep it."""
+    from tui_app.client.launch import stop_daemon
+
+    client = context.client(start=False)
+    try:
+        counts = client.get("/api/v1/stats", Stats).counts
+        if any(count for state, count in counts.items() if state not in TERMINAL):
+            out("The daemon goes on: it has tasks of yours.")
+        else:
+            stop_daemon(context.locations)
+            out("The daemon that was started for the demo has stopped.")
+    except TaskdeckError as error:  # the demo itself is over
+        out(f"The daemon was left as it is: {error.message}")
 
 
 def _folder(policy: PathPolicy) -> Path:
@@ -58,7 +79,7 @@ def _folder(policy: PathPolicy) -> Path:
     )
 
 
-def _story(context: Context, folder: Path, megabytes: int) -> int:
+def _story(context: Context, folder: Path, megabytes: int) -> None:
     source = folder / "films and notes"
     _generate(source, megabytes)
     out(f"Taskdeck demo: {megabytes} MB in {display(source)}")
@@ -77,8 +98,6 @@ def _story(context: Context, folder: Path, megabytes: int) -> int:
     out(f"{len(_files(source))} files compared byte for byte: the same.")
     out("")
     _probe(context, client, folder)
-    out("`taskdeck` opens the interface.")
-    return Exit.OK
 
 
 def _probe(context: Context, client: LocalClient, folder: Path) -> None:

@@ -221,8 +221,9 @@ def _daemon(locations: Locations, settings: Settings) -> Iterator[Check]:
     if running:
         try:
             hello = LocalClient(locations, any_version=True).hello()
-            same = hello.version == wire.program_version() and hello.protocol == wire.PROTOCOL
-            text = f"{hello.version}, process {hello.pid}"
+            mine = (wire.program_version(), wire.PROTOCOL, wire.build())
+            same = (hello.version, hello.protocol, hello.build) == mine
+            text = f"{hello.version}, process {hello.pid}{'' if same else ', started before the program was changed'}"
             yield Check(
                 "daemon",
                 Level.OK if same else Level.WARN,

@@ -15,6 +15,7 @@ import pytest
 
 from engines.errors import Exit
 from tests.support.station import Station, until
+from tui_app.client.launch import answers
 
 
 @pytest.fixture(scope="module")
@@ -339,6 +340,7 @@ def test_the_demo_ends_well_and_leaves_nothing(station: Station) -> None:
     assert "the same" in done.stdout
     assert "\x1b" not in done.stdout
     assert os.listdir(station.root) == []
+    assert answers(station.locations), "the daemon was there before"
 
 
 def test_status_watch_repeats_until_interrupted(station: Station) -> None:

@@ -250,6 +250,34 @@ def test_a_daemon_of_another_protocol_is_recognised(station: Station) -> None:
         server.shutdown()
 
 
+def test_the_demo_stops_the_daemon_it_started_unless_that_has_other_work(station: Station) -> None:
+    done = station.run("demo", "--size", "1")
+    assert done.returncode == 0, done.stderr
+    assert not answers(station.locations)
+    assert "has stopped" in done.stdout
+    (station.root / "a.txt").write_text("a")
+    station.run("zip", "a.txt", "--paused", "--detach")
+    station.stop()
+    assert "goes on" in station.run("demo", "--size", "1").stdout
+    assert answers(station.locations)
+    station.stop()
+
+
+async def test_a_daemon_from_before_an_upgrade_is_recognised(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same version, but other files on the disk than when it was started."""
+    import asyncio
+
+    async with station.daemon():
+        same = await asyncio.to_thread(station.run, "status")
+        assert (same.returncode, same.stderr) == (Exit.OK, "")
+        monkeypatch.setattr(wire, "build", lambda: "0ld")
+        told = await asyncio.to_thread(station.run, "status")
+        assert told.returncode == Exit.OK
+        assert told.stderr.count("taskdeck restart") == 1
+        report = (await asyncio.to_thread(station.run, "doctor")).stdout
+        assert "started before the program was changed" in report
+
+
 def test_the_log_rotates_and_holds_no_password(station: Station) -> None:
     (station.root / "a.txt").write_text("a")
     with station.serving():

@@ -30,6 +30,8 @@ class Context:
         self, config_file: str | None = None, assignments: list[str] | None = None, roots: list[str] | None = None
     ) -> None:
         self.locations = Locations.of(config=config_file)
+        self.started_daemon = False
+        """Whether this run has started the daemon."""
         self._config_file = config_file
         self._assignments = list(assignments or [])
         self._roots = [os.path.abspath(os.path.expanduser(root)) for root in roots or []]
@@ -81,8 +83,14 @@ class Context:
         from tui_app.client.local import LocalClient
 
         if start and ensure_daemon(self.locations, flags=self.global_arguments()):
+            self.started_daemon = True
             if sys.stderr.isatty():
                 err("taskdeck: started the daemon (`taskdeck stop` ends it)")
         elif self.flags:
             err("taskdeck: warning: --set and --root count for a new daemon; the running one keeps its settings")
-        return LocalClient(self.locations)
+        return LocalClient(self.locations, on_other_build=_tell_other_build)
+
+
+def _tell_other_build() -> None:
+    what = "the program was changed since the daemon was started"
+    err(f"taskdeck: warning: {what}; run `taskdeck restart`, tasks are kept")

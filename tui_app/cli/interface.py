@@ -44,6 +44,7 @@ def open_interface(context: Context, *, solo: bool, url: str | None, token: str 
 
 def _attached(context: Context) -> int:
     """The interface paints first and then attaches; the daemon starts meanwhile."""
+    _renew(context)
     from tui_app.app import run
     from tui_app.faces import DaemonFaces
 
@@ -99,8 +100,6 @@ def _remote(context: Context, url: str, token: str | None) -> int:
     from tui_app.faces import DaemonFaces
     from tui_app.places import RemotePlaces
 
-    if not url.startswith(("http://", "https://")):
-        raise TaskdeckError("usage", f"cannot open '{display(url, limit=100)}'", "it is no http or https address")
     client = TaskClient(url=url, token=token, face="tui", reconnect=False)
 
     async def connect() -> Tasks:
@@ -148,15 +147,35 @@ def _solo(context: Context) -> int:
     )
 
 
+def _renew(context: Context) -> None:
+    """Offer to restart a daemon that was started before the program was changed on the disk."""
+    from tui_app.client.local import LocalClient
+    from tui_app.wire import build
+
+    client = LocalClient(context.locations, timeout=2.0)
+    try:
+        other = client.hello().build != build()
+    except TaskdeckError as error:
+        other = False
+        if error.code == "daemon.version":
+            raise
+    finally:
+        client.close()
+    if other:
+        _ask_to_restart(context, "the program was changed since the daemon was started")
+
+
 def offer_restart(error: TaskdeckError) -> bool:
     """After a version mismatch: ask, and restart the daemon with its tasks kept. Whether that was done."""
-    if not is_interactive():
-        return False
-    err(f"taskdeck: {error.message}")
+    return is_interactive() and _ask_to_restart(Context(), error.message)
+
+
+def _ask_to_restart(context: Context, why: str) -> bool:
+    err(f"taskdeck: {why}")
     sys.stderr.write("Restart the daemon now? Running tasks go on from their checkpoints. [Y/n] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().casefold() not in ("", "y", "yes"):
         return False
     from tui_app.cli import serving
 
-    return serving.run(Context(), "restart", argparse.Namespace(drain=False)) == Exit.OK
+    return serving.run(context, "restart", argparse.Namespace(drain=False)) == Exit.OK

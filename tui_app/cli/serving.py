@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from engines.errors import Exit, TaskdeckError
+from engines.errors import Exit
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, out
-from tui_app.client.launch import answers, ensure_daemon
+from tui_app.client.launch import answers, ensure_daemon, stop_daemon
 from tui_app.client.local import LocalClient
-from tui_app.wire import StopRequest
 
 if TYPE_CHECKING:
     import asyncio
-
-_STOP_WITHIN: Final = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -80,39 +75,9 @@ def _stop(context: Context, *, drain: bool) -> int:
     if not answers(locations):
         err("taskdeck: no daemon is running")
         return Exit.OK
-    client = LocalClient(locations, any_version=True)
-    pid = client.hello().pid
-    client.post("/api/v1/stop", dict[str, bool], StopRequest(drain))
-    client.close()
-    _gone(pid, None if drain else _STOP_WITHIN)
+    stop_daemon(locations, drain=drain)
     err("taskdeck: the daemon has stopped; open tasks go on when it starts again")
     return Exit.OK
-
-
-def _gone(pid: int, within: float | None) -> None:
-    """Wait until the process has ended.
-
-    Raises:
-        TaskdeckError: `daemon.running` when it takes too long.
-    """
-    deadline = None if within is None else time.monotonic() + within
-    while deadline is None or time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except (ProcessLookupError, PermissionError):
-            return
-        if _is_zombie(pid):
-            return
-        time.sleep(0.02)
-    raise TaskdeckError("daemon.running", "cannot stop the daemon", f"process {pid} still runs", f"run `kill {pid}`")
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[:1] == [b"Z"]
-    except OSError:
-        return True
 
 
 def _restart(context: Context, *, drain: bool) -> int:

@@ -1,4 +1,4 @@
-"""The daemon of this machine: whether it answers, and starting it when it does not."""
+"""The daemon of this machine: whether it answers, starting it when it does not, stopping it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Final
 
 from engines.errors import Exit, TaskdeckError
 from engines.names import display
-from tui_app.client.local import UnixConnection
+from tui_app.client.local import LocalClient, UnixConnection
 from tui_app.locations import Locations, private_directory
+from tui_app.wire import StopRequest
 
 START_TIMEOUT: Final = 20.0
 """Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
+_STOP_WITHIN: Final = 30.0
 _LOG_TAIL: Final = 8
 
 
@@ -61,6 +63,50 @@ def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bo
             break
         time.sleep(0.02)
     raise _start_failed(locations, child)
+
+
+def stop_daemon(locations: Locations, *, drain: bool = False) -> None:
+    """Stop the daemon that answers, of whatever version, and wait until it is gone.
+
+    Args:
+        drain: Let running tasks finish first, however long that takes.
+
+    Raises:
+        TaskdeckError: `daemon.absent`; `daemon.running` when it takes too long.
+    """
+    client = LocalClient(locations, any_version=True)
+    try:
+        pid = client.hello().pid
+        client.post("/api/v1/stop", dict[str, bool], StopRequest(drain))
+    finally:
+        client.close()
+    _gone(pid, None if drain else _STOP_WITHIN)
+
+
+def _gone(pid: int, within: float | None) -> None:
+    """Wait until the process has ended.
+
+    Raises:
+        TaskdeckError: `daemon.running` when it takes too long.
+    """
+    deadline = None if within is None else time.monotonic() + within
+    while deadline is None or time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return
+        if _is_zombie(pid):
+            return
+        time.sleep(0.02)
+    raise TaskdeckError("daemon.running", "cannot stop the daemon", f"process {pid} still runs", f"run `kill {pid}`")
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[:1] == [b"Z"]
+    except OSError:
+        return True
 
 
 def _appears(locations: Locations, seconds: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -43,12 +43,25 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class LocalClient:
-    """Requests to the daemon on this machine, one connection at a time."""
+    """Requests to the daemon on this machine, one connection at a time.
 
-    def __init__(self, locations: Locations, *, timeout: float = 30.0, any_version: bool = False) -> None:
+    Args:
+        any_version: Talk to a daemon of another protocol too.
+        on_other_build: Called once when the daemon was started before the program was changed on the disk.
+    """
+
+    def __init__(
+        self,
+        locations: Locations,
+        *,
+        timeout: float = 30.0,
+        any_version: bool = False,
+        on_other_build: Callable[[], None] | None = None,
+    ) -> None:
         self.locations = locations
         self._timeout = timeout
         self._any_version = any_version
+        self._on_other_build = on_other_build
         self._connection: UnixConnection | None = None
         self.daemon_version = ""
 
@@ -148,6 +161,9 @@ class LocalClient:
         self.daemon_version = response.headers.get(wire.VERSION_HEADER, "")
         if not self._any_version:
             wire.check_protocol(response.headers)
+        if self._on_other_build is not None and response.headers.get(wire.BUILD_HEADER, "") != wire.build():
+            tell, self._on_other_build = self._on_other_build, None
+            tell()
 
     def _decode(self, raw: bytes, kind: type[T]) -> T:
         try:

@@ -85,7 +85,14 @@ async def hello(request: web.Request) -> web.Response:
     rev = (await deck.tasks.query(Query(limit=1))).rev
     return json_response(
         wire.Hello(
-            wire.program_version(), wire.PROTOCOL, os.getpid(), deck.started, rev, url=deck.url, chat=deck.chat()
+            wire.program_version(),
+            wire.PROTOCOL,
+            os.getpid(),
+            deck.started,
+            rev,
+            url=deck.url,
+            chat=deck.chat(),
+            build=wire.build(),
         )
     )
 

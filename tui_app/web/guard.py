@@ -100,6 +100,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     found = request.get(CALLER)
     if found is not None and (found.local or found.credential is not None):
         headers.update(_version_headers())
+        if found.local:
+            headers[wire.BUILD_HEADER] = wire.build()
 
 
 @functools.cache
