@@ -14,7 +14,7 @@ from engines.archive.containment import components, link_stays_inside
 from engines.archive.encodings import Decoder, detect, known
 from engines.archive.extract.replies import unzip_reply, zipinfo_reply, ziptest_reply
 from engines.archive.extract.run import Selector
-from engines.archive.extract.sevenzip import parse_listing
+from engines.archive.extract.sevenzip import ListParser
 from engines.archive.extract.tar_headers import MalformedError, number, pax_records
 from engines.archive.limits import overlapping
 from engines.archive.member import Member, MemberKind
@@ -166,7 +166,10 @@ Encrypted = +
 Path = a
 Folder = +
 """
-    found = parse_listing(text.splitlines(), "7z", 1)
+    parser = ListParser("7z", 1)
+    for line in text.splitlines():
+        parser.line(line)
+    found = parser.end()
     assert [member.name for member in found.members] == ["a/b = c.txt", "a"]
     assert found.members[0].mode == 0o755
     assert found.members[0].crc == 15

@@ -6,6 +6,7 @@ argparse sub-parsers are not used: they cannot mix options and optional position
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any, Final, NoReturn
 
@@ -63,13 +64,30 @@ def _shown(value: Any) -> Any:
     return value.removeprefix(_HIDDEN) if isinstance(value, str) else value
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse makes one for each option, and left alone imports `shutil` (3 ms) for it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def program_parser() -> Parser:
     """The parser of what stands before the command."""
     parser = Parser(
         prog="taskdeck",
         usage="taskdeck [OPTIONS] [COMMAND ...]",
         description="Archive, media and file tasks that outlive your session.\nAlone: the terminal interface.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -104,7 +122,7 @@ def command_parser(command: Command) -> Parser:
     parser = Parser(
         prog=f"taskdeck {command.name}",
         description=command.summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     command.load().add_arguments(parser, command.name)

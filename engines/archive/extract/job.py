@@ -14,7 +14,7 @@ from engines.archive import passwords
 from engines.archive.containment import Parts, Tree
 from engines.archive.detect import Family, Found, detect
 from engines.archive.extract.publish import Published, StrictFolders, become, merge_into
-from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, sync_filesystem
+from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, keep_freed_memory, sync_filesystem
 from engines.archive.extract.single import name_of
 from engines.archive.formats import strip_suffix
 from engines.archive.limits import Budget, Limits
@@ -134,6 +134,7 @@ def run(op: Unzip, job: Job) -> Unpacked:
         Stopped: The task was cancelled or suspended.
     """
     started = time.monotonic()
+    keep_freed_memory()
     found = detect(Path(op.path), job.policy)
     place = Place.of(op, found)
     identity = [[os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in found.volumes]

@@ -31,6 +31,8 @@ T = TypeVar("T")
 SHOWN: Final = 100
 """Members named in a result at most; counts are always complete."""
 _CHECKPOINT_SECONDS: Final = 1.0
+_M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
+_M_MMAP_THRESHOLD: Final = -3
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -233,6 +235,17 @@ class Run:
 @cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's allocator keep what is freed for the next block instead of giving it back to the kernel.
+
+    Blocks of up to a MiB come and go thousands of times; taking them anew costs a page fault for each 4 KiB (a third
+    of all faults, a twelfth of the time of a tar.gz). Other C libraries have no such knob.
+    """
+    with suppress(AttributeError):
+        _libc().mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        _libc().mallopt(_M_MMAP_THRESHOLD, 8 << 20)
 
 
 def sync_filesystem(descriptor: int) -> bool:

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -35,7 +36,10 @@ _SLACK: Final = 64 << 20
 """Bytes a tool may write beyond what the archive declares: 7zz preallocates."""
 _XAR_TABLE: Final = "[TOC].xml"
 """What 7zz makes of a xar's table of contents."""
-_STAMP: Final = re.compile(r"(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)(\.\d+)?")
+_MOST_LINES: Final = 5_000_000
+_STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+(?:\.\d+)?)")
+_UNIX_MODE: Final = re.compile(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$")
+_CRC: Final = re.compile("[0-9A-Fa-f]{8}")
 
 
 class Outcome(msgspec.Struct):
@@ -76,11 +80,13 @@ def invoke(
     password: str | None = None,
     watch: Callable[[Tool], None] | None = None,
     names: Sequence[str] = (),
+    follow: Callable[[str], bool] = lambda _: False,
 ) -> Outcome:
     """Run 7zz on the archive while `Job.check` is called; it dies with the job.
 
     Args:
         watch: Called about 30 times a second; what it raises ends the tool.
+        follow: Called with each line as it comes, in another thread; lines it takes (True) are not kept.
         names: Only these members, exactly.
     """
     program = find_sevenzip(run.job.settings.archive)
@@ -96,20 +102,29 @@ def invoke(
         tool = run.job.tool(
             argv, stdin=(password or "").encode() + b"\n", pass_fds=(descriptor,) if descriptor >= 0 else ()
         )
-        return supervise(run, tool, watch)
+        return supervise(run, tool, watch, follow)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def supervise(run: Run, tool: Tool, watch: Callable[[Tool], None] | None) -> Outcome:
+def supervise(
+    run: Run, tool: Tool, watch: Callable[[Tool], None] | None, follow: Callable[[str], bool] = lambda _: False
+) -> Outcome:
     """Wait for a tool while the job is asked whether to stop; end the tool when it is."""
     lines: list[str] = []
+    failures: list[Exception] = []
 
     def read() -> None:
         for chunk in tool.chunks():
-            if len(lines) < 5_000_000:
-                lines.append(chunk.decode("utf-8", "surrogateescape"))
+            line = chunk.decode("utf-8", "surrogateescape")
+            try:
+                taken = not failures and follow(line)
+            except Exception as error:  # the tool's output is read to its end all the same
+                failures.append(error)
+                taken = False
+            if not taken and len(lines) < _MOST_LINES:
+                lines.append(line)
 
     reading = threading.Thread(target=read, name="7zz output", daemon=True)
     reading.start()
@@ -126,6 +141,8 @@ def supervise(run: Run, tool: Tool, watch: Callable[[Tool], None] | None) -> Out
     except BaseException:
         _terminate(tool)
         raise
+    if failures:
+        raise failures[0]
     return Outcome(status, lines, any("Enter password" in line for line in lines[:200] + lines[-50:]))
 
 
@@ -177,13 +194,14 @@ def listing(run: Run) -> Listing:
     """
     outcome = None
     for password in run.passwords or (None,):
-        outcome = invoke(run, "l", ["-slt"], password=password)
+        parser = ListParser(run.found.format, len(run.found.volumes))
+        outcome = invoke(run, "l", ["-slt"], password=password, follow=parser.line)
         if not (outcome.wrong_password or (outcome.status and outcome.prompted)):
             if outcome.prompted and password is not None:
                 run.passwords = (password, *(other for other in run.passwords if other != password))
             break
     assert outcome is not None
-    found = parse_listing(outcome.lines, run.found.format, len(run.found.volumes))
+    found = parser.end()
     if outcome.status > 1 and not (found.members and run.op.keep_broken):
         error = blame(run, outcome)
         if error.code == "archive.damaged" and "Cannot open" in outcome.text and not found.members:
@@ -200,59 +218,82 @@ def listing(run: Run) -> Listing:
     return found
 
 
-def parse_listing(lines: Sequence[str], format_name: str, volumes: int) -> Listing:
-    """The output of `7zz l -slt`."""
-    members: list[Member] = []
-    result = Listing(format_name, members, volumes)
-    fields: dict[str, str] = {}
-    inside = False
-    for line in (*lines, "Path = "):
-        if not inside:
-            inside = line.startswith("----------")
+class ListParser:
+    """Takes the output of `7zz l -slt` line by line."""
+
+    def __init__(self, format_name: str, volumes: int) -> None:
+        self._found = Listing(format_name, [], volumes)
+        self._fields: dict[str, str] = {}
+        self._inside = False
+
+    def line(self, line: str) -> bool:
+        """Take the next line; False when it says nothing about a member."""
+        if not self._inside:
+            self._inside = line.startswith("----------")
             if line.startswith("Solid = +"):
-                result.solid = True
-            continue
+                self._found.solid = True
+            return False
         key, equals, value = line.partition(" = ")
         if not equals and line.endswith(" ="):
             key, value = line[:-2], ""
         if key == "Path":
-            if fields and not (format_name == "xar" and fields["Path"] == _XAR_TABLE):
-                members.append(_member(fields))
-            fields = {"Path": value}
-        elif fields:
-            fields.setdefault(key, value)
-    result.encrypted = any(member.encrypted for member in members)
-    return result
+            self._take()
+            self._fields = {"Path": value}
+        elif self._fields:
+            self._fields.setdefault(key, value)
+        return bool(equals)
+
+    def end(self) -> Listing:
+        """Everything listed, when no line follows."""
+        self._take()
+        self._fields = {}
+        self._found.encrypted = any(member.encrypted for member in self._found.members)
+        return self._found
+
+    def _take(self) -> None:
+        fields = self._fields
+        if fields and not (self._found.format == "xar" and fields["Path"] == _XAR_TABLE):
+            self._found.members.append(_member(fields))
 
 
 def _member(fields: dict[str, str]) -> Member:
-    attributes = fields.get("Attributes") or fields.get("Mode", "")
-    unix = re.search(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$", attributes)
-    kind = MemberKind.FILE
-    link = fields.get("Symbolic Link", "")
-    flags = attributes.split(" ", 1)[0]  # "RD" with Windows' letters, "drwxr-xr-x" without
-    if fields.get("Folder") == "+" or flags.startswith("d") or (flags.isupper() and "D" in flags):
+    get = fields.get
+    kind, mode = _attributes(get("Attributes") or get("Mode", ""))
+    link = get("Symbolic Link", "")
+    if get("Folder") == "+":
         kind = MemberKind.FOLDER
-    elif link or (unix and unix[1][0] == "l"):
+    elif link and kind is not MemberKind.FOLDER:
         kind = MemberKind.SYMLINK
-    elif fields.get("Hard Link"):
+    elif kind is MemberKind.FILE and get("Hard Link"):
         kind, link = MemberKind.HARDLINK, fields["Hard Link"]
-    elif unix and unix[1][0] in "cbps":
-        kind = MemberKind.SPECIAL
-    packed = fields.get("Packed Size", "")
-    crc = fields.get("CRC", "")
+    size, packed, crc = get("Size", ""), get("Packed Size", ""), get("CRC", "")
     return Member(
-        fields.get("Path", ""),
+        fields["Path"],
         kind,
-        int(fields.get("Size") or 0) if fields.get("Size", "0").isdigit() else 0,
-        int(packed) if packed.isdigit() else None,
-        _moment(fields.get("Modified", "")),
-        _bits(unix[1]) if unix else None,
+        int(size) if size.isdecimal() else 0,
+        int(packed) if packed.isdecimal() else None,
+        _moment(get("Modified", "")),
+        mode,
         link,
-        fields.get("Encrypted") == "+",
-        int(crc, 16) if re.fullmatch("[0-9A-Fa-f]{8}", crc) else None,
-        fields.get("Method", ""),
+        get("Encrypted") == "+",
+        int(crc, 16) if _CRC.fullmatch(crc) else None,
+        get("Method", ""),
     )
+
+
+@lru_cache(maxsize=1024)
+def _attributes(text: str) -> tuple[MemberKind, int | None]:
+    """Kind and permission bits; an archive knows few different ones."""
+    unix = _UNIX_MODE.search(text)
+    mode = _bits(unix[1]) if unix else None
+    flags = text.split(" ", 1)[0]  # "RD" with Windows' letters, "drwxr-xr-x" without
+    if flags.startswith("d") or (flags.isupper() and "D" in flags):
+        return MemberKind.FOLDER, mode
+    if unix and unix[1][0] == "l":
+        return MemberKind.SYMLINK, mode
+    if unix and unix[1][0] in "cbps":
+        return MemberKind.SPECIAL, mode
+    return MemberKind.FILE, mode
 
 
 def _bits(text: str) -> int:
@@ -264,13 +305,18 @@ def _bits(text: str) -> int:
 
 def _moment(text: str) -> float | None:
     match = _STAMP.match(text)
-    if not match:
-        return None
+    minute = _minute(match[1]) if match else None
+    return None if match is None or minute is None else minute + float(match[2])
+
+
+@lru_cache(maxsize=4096)
+def _minute(text: str) -> float | None:
+    """Local time; files that were made together share their minutes."""
+    year, month, day, hour, minute = (int(part) for part in re.split("[- :]", text))
     try:
-        whole = time.mktime((*(int(match[n]) for n in range(1, 7)), 0, 0, -1))  # type: ignore[arg-type]
+        return time.mktime((year, month, day, hour, minute, 0, 0, 0, -1))
     except (OverflowError, ValueError):
         return None
-    return whole + float(match[7] or 0)
 
 
 def judge(run: Run, found: Listing) -> list[Member]:

@@ -19,6 +19,7 @@ from engines.archive.extract.copying import write_all
 from engines.archive.extract.run import Batches, Keeping, Run, member_errors
 from engines.archive.extract.zip_codec import WrongPasswordError, label
 from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool, read_directory
+from engines.archive.limits import RATIO_FLOOR
 from engines.archive.member import MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
@@ -93,16 +94,18 @@ def plan(run: Run, directory: Directory) -> tuple[list[Job], list[Job]]:
     links: list[Job] = []
     total = 0
     folders = []
+    split, give = run.parts, run.names.give
     for number, entry in enumerate(directory.entries):
         if number % _LOOK == 0:
             run.job.check()
         try:
-            parts = run.parts(entry.name)
-            run.budget.ratio(entry.name, entry.size, entry.packed)
+            parts = split(entry.name)
+            if entry.size > RATIO_FLOOR:
+                run.budget.ratio(entry.name, entry.size, entry.packed)
         except TaskdeckError as error:
             run.spoiled(entry.name, error)
             continue
-        if not parts or not run.select.wants(parts):
+        if not parts or (run.select and not run.select.wants(parts)):
             continue
         if entry.kind is MemberKind.FOLDER:
             folders.append((parts, entry))
@@ -110,7 +113,7 @@ def plan(run: Run, directory: Directory) -> tuple[list[Job], list[Job]]:
         if entry.kind is MemberKind.SPECIAL:
             run.leave_out(entry.name, "it is a device, pipe or socket")
             continue
-        given = run.names.give(parts, entry.name)
+        given = give(parts, entry.name)
         if given is None:
             run.leave_out(entry.name, "the archive holds the name twice")
             continue
@@ -224,7 +227,7 @@ def _one(run: Run, volumes: Volumes, job: Job, span: bytes, first: int) -> None:
         start, end = zip_codec.data_range(volumes, entry, span, entry.offset - first)
     else:
         start, end = zip_codec.data_range(volumes, entry)
-    if entry.encrypted or entry.method not in (0, 8):
+    if entry.flags & 1 or entry.method not in (0, 8):
         data = b"".join(_content(volumes, job, start, end))
     else:
         raw = memoryview(span)[start - first : end - first] if span else volumes.pread(entry.packed, start)

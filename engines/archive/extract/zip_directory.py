@@ -27,6 +27,8 @@ _EOCD64: Final = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64: Final = struct.Struct("<4sLQL")
 _CENTRAL: Final = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL_SIZE: Final = 30
+_INFO_ZIP: Final = b"UT\x05\x00\x03"
+"""How Info-ZIP and its kin begin each member's extra field: a time, then ("ux") the owner."""
 _STEP: Final = 1000  # members between two looks at whether to stop
 NATIVE: Final = frozenset({0, 8, 9, 12, 14, 93, 95})
 """Methods decoded by `zip_codec`; the others are left to 7zz."""
@@ -275,16 +277,21 @@ def _entry(
         name = name.replace("\\", "/")
     mode = external >> 16 if host in _UNIX_HOSTS or external >> 28 in (4, 8, 10) else 0
     kind = MemberKind.FILE
-    if name.endswith("/") or stat.S_ISDIR(mode) or (not mode and external & 0x10 and not size):
-        kind = MemberKind.FOLDER
-    elif stat.S_ISLNK(mode):
-        kind = MemberKind.SYMLINK
-    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        kind = MemberKind.SPECIAL
+    if mode & 0o170000 != stat.S_IFREG or name[-1:] == "/":
+        kind = _kind(name, mode, external, size)
     start = _global(volumes, disk, offset, label) if disks else offset + shift
     return Entry(
         name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime, aes
     )
+
+
+def _kind(name: str, mode: int, external: int, size: int) -> MemberKind:
+    """What a member is that does not look like a regular file at once."""
+    if name.endswith("/") or stat.S_ISDIR(mode) or (not mode and external & 0x10 and not size):
+        return MemberKind.FOLDER
+    if stat.S_ISLNK(mode):
+        return MemberKind.SYMLINK
+    return MemberKind.FILE if stat.S_IFMT(mode) in (0, stat.S_IFREG) else MemberKind.SPECIAL
 
 
 def _extra(
@@ -293,6 +300,8 @@ def _extra(
     """What the extra fields change: zip64 (4.5.3), times (0x5455, 0x000a), AES (0x9901)."""
     position = aes = 0
     end = len(extra)
+    if end == 24 and extra[:5] == _INFO_ZIP and extra[9:13] == b"ux\x0b\x00":  # most members there are
+        return size, packed, offset, disk, float(int.from_bytes(extra[5:9], "little", signed=True)), method, 0
     exact = False
     while position + 4 <= end:
         tag = extra[position] | extra[position + 1] << 8
