@@ -86,7 +86,9 @@ CODES: Final[dict[str, CodeInfo]] = {
     "access.origin": CodeInfo(Exit.REFUSED, 403, "The request comes from another site."),
     "access.missing": CodeInfo(Exit.NOT_FOUND, 404, "There is no such token or session."),
     "access.rate": CodeInfo(Exit.REFUSED, 429, "Too many attempts."),
-    "query.cursor": CodeInfo(Exit.USAGE, 400, "A cursor of a list is unknown, or belongs to another filter or order."),
+    "query.cursor": CodeInfo(
+        Exit.NOT_FOUND, 404, "A cursor names no place in this list, or belongs to another filter or order."
+    ),
     "http.route": CodeInfo(Exit.NOT_FOUND, 404, "There is nothing at this address."),
     "http.method": CodeInfo(Exit.USAGE, 405, "This address does not take this method."),
     "http.timeout": CodeInfo(Exit.FAILED, 408, "The request did not arrive in time."),

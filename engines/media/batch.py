@@ -31,7 +31,6 @@ _ENCODER_CORES: Final = 8
 # Cores one encoder keeps busy at 1080p; a second file at a time gains nothing below that.
 
 Op = TypeVar("Op", bound=Operation)
-Result = TypeVar("Result", bound=msgspec.Struct)
 
 
 class FileOutcome(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -67,18 +66,6 @@ def each(op: Op, job: Job, one: Callable[[Op, Job], msgspec.Struct], *, encodes:
         return one(msgspec.structs.replace(op, path=str(path)), part)
 
     return run(job, Path(getattr(op, "path", "")), work, most=abreast(job.settings.media, encodes=encodes))
-
-
-def file_or_folder(op: Op, job: Job, one: Callable[[Op, Job], Result]) -> Result | FolderResult:
-    """Do an operation with the file that is its path, or with every media file below the folder that is its path.
-
-    Raises:
-        TaskdeckError: As `one` does, or as `run`.
-    """
-    path = str(getattr(op, "path", ""))
-    if not os.path.isdir(path):
-        return one(op, job)
-    return FolderResult(folder=display(path), files=each(op, job, one))
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class FrameHashResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def run(op: FrameHash, job: Job) -> FrameHashResult | batch.FolderResult:
     """Hash packets, or decoded frames."""
-    return batch.file_or_folder(op, job, _one)
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
 
 
 def _one(op: FrameHash, job: Job) -> FrameHashResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -168,7 +169,9 @@ def _subtitle(track: SubtitleFacts, holds: Holds, container: Container, *, wante
 
 def run(op: Remux, job: Job) -> RemuxResult | batch.FolderResult:
     """Plan, and unless that is all that was asked, write and verify the new file."""
-    return batch.file_or_folder(op, job, _one)
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
 
 
 def _one(op: Remux, job: Job) -> RemuxResult:

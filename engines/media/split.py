@@ -69,7 +69,7 @@ def run(op: Split, job: Job) -> SplitResult | batch.FolderResult:
         small = os.path.getsize(op.path) <= text.parse_size(op.size)
         return SplitResult(source=display(os.path.basename(op.path)), parts=[], sizes=[]) if small else _one(op, part)
 
-    return batch.file_or_folder(op, job, work)
+    return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, work))
 
 
 def _one(op: Split, job: Job) -> SplitResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,9 @@ class WaveformResult(msgspec.Struct, kw_only=True):
 
 def run(op: Waveform, job: Job) -> WaveformResult | batch.FolderResult:
     """Draw the main audio track."""
-    return batch.file_or_folder(op, job, _one)
+    if os.path.isdir(op.path):
+        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
+    return _one(op, job)
 
 
 def _one(op: Waveform, job: Job) -> WaveformResult:

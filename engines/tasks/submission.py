@@ -59,7 +59,11 @@ def prepare(
         TaskdeckError: `usage`, `value`, `path.*`, and what the operation's own check raises.
     """
     if roots:
-        roots = PathPolicy.of(roots).roots
+        try:
+            roots = PathPolicy.of(roots).roots
+        except TaskdeckError as error:
+            why = "a folder it should stay in does not exist"
+            raise TaskdeckError("path.missing", "cannot queue the task", why, "correct `roots`") from error
         policy = policy.narrowed(roots)
     op = operations.with_defaults(operations.parse({**data, **dict.fromkeys(unknown, _STAND_IN)}), settings)
     op = operations.absolute(op, policy, base=base or policy.roots[0])

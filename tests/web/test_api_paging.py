@@ -133,7 +133,7 @@ async def test_what_is_no_cursor_of_this_list_is_refused(station: Station, daemo
         for given in bad:
             answer = await http.get("/api/v1/tasks", params=given)
             told = await answer.json()
-            assert (answer.status, told["code"]) == (400, "query.cursor"), given
+            assert (answer.status, told["code"]) == (404, "query.cursor"), given
             assert answer.content_type == "application/problem+json"
 
 

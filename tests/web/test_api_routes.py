@@ -137,6 +137,13 @@ async def test_result_of_an_open_task_is_a_conflict(station: Station, daemon: Da
         assert (await problem(await http.get(f"/api/v1/tasks/{view.id}/result")))["code"] == "task.state"
 
 
+async def test_a_whole_number_may_be_written_as_a_float(station: Station, daemon: Daemon) -> None:
+    operation = {"op": "steps", "path": str(station.root / "f.bin"), "count": 3.0, "pause": 0}
+    async with station.http() as http:
+        answer = await http.post("/api/v1/tasks", json={"operation": operation})
+        assert answer.status == 201, await answer.text()
+
+
 async def test_bulk_gives_one_outcome_a_task_failures_among_them(station: Station, daemon: Daemon) -> None:
     done = await make(daemon)
     await daemon.tasks.wait(done.id)

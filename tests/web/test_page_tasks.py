@@ -172,7 +172,7 @@ async def test_the_form_comes_from_the_table_of_operations(
         await settled(page)
         await page.locator("#new").click()
         dialog = page.locator("dialog")
-        assert "zip" in await dialog.locator(".ops button").all_inner_texts()
+        await expect(dialog.locator(".ops button").first).to_have_text("zip")
         await dialog.get_by_role("button", name="Browse").first.click()
         picker = page.locator("dialog").last
         await picker.get_by_text(str(tmp_path), exact=True).last.click()

@@ -23,7 +23,7 @@ from tui_app import wire
 from tui_app.web import guide, pages, signin, transfer
 from tui_app.web.access import Scope, TokenRequest
 from tui_app.web.audit import AuditEntry
-from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body
+from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body, whole
 from tui_app.web.context import DECK, caller
 from tui_app.web.export import history
 from tui_app.web.files import files
@@ -110,7 +110,7 @@ async def create(request: web.Request) -> web.Response:
     if base is not None and not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
         raise TaskdeckError("path.missing", "cannot use the base folder", "it is not the absolute path of a folder")
     view = await request.app[DECK].tasks.submit(
-        body.operation, actor=caller(request).actor, options=options, base=base or "/"
+        whole(body.operation), actor=caller(request).actor, options=options, base=base or "/"
     )
     return json_response(view, status=201, headers={"Location": f"/api/v1/tasks/{view.id}"})
 
@@ -473,7 +473,15 @@ ROUTES: Final[tuple[Route, ...]] = (
             ),
         ),
     ),
-    Route("GET", "/api/tasks", guide_tasks, "Tasks in the guide's form.", guide.TaskList, parameters=_WINDOW),
+    Route(
+        "GET",
+        "/api/tasks",
+        guide_tasks,
+        "Tasks in the guide's form.",
+        guide.TaskList,
+        parameters=_WINDOW,
+        errors=(404,),
+    ),
     Route("GET", "/api/tasks/{id}", guide_task, "One task in the guide's form.", guide.TaskObject, errors=(404, 409)),
     Route(
         "POST",
@@ -505,7 +513,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         events=("task_status", guide.TaskStatus),
     ),
     Route("GET", "/api/v1/hello", hello, "Version and protocol of the daemon.", wire.Hello),
-    Route("GET", "/api/v1/tasks", list_tasks, "A window of the list of tasks.", Page, parameters=_WINDOW),
+    Route("GET", "/api/v1/tasks", list_tasks, "A page of the list of tasks.", Page, parameters=_WINDOW, errors=(404,)),
     Route(
         "POST",
         "/api/v1/tasks",

@@ -46,15 +46,16 @@ def _decoded(raw: bytes, kind: type[T]) -> T:
         if "got `float`" not in str(error):
             raise
     # To JSON Schema 5.0 is an integer; some languages write all their numbers so.
-    return msgspec.convert(_whole(msgspec.json.decode(raw)), kind)
+    return msgspec.convert(whole(msgspec.json.decode(raw)), kind)
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """JSON with the numbers that are whole as integers."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+        return {key: whole(item) for key, item in value.items()}
+    return [whole(item) for item in value] if isinstance(value, list) else value
 
 
 def integer(request: web.Request, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:

@@ -11,7 +11,7 @@ from aiohttp import web
 from engines.errors import TaskdeckError
 from engines.paths import from_uri
 from tui_app import wire
-from tui_app.web.bodies import read_body, text
+from tui_app.web.bodies import read_body, text, whole
 from tui_app.web.context import DECK
 from tui_app.web.problem import json_response
 
@@ -24,7 +24,7 @@ async def look(request: web.Request) -> web.Response:
     base = None if body.base is None else from_uri(body.base)
     if base is not None and not os.path.isabs(base):
         raise TaskdeckError("path.missing", "cannot use the base folder", "it is not an absolute path")
-    work = asyncio.create_task(request.app[DECK].tasks.look(body.look, base=base))
+    work = asyncio.create_task(request.app[DECK].tasks.look(whole(body.look), base=base))
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=_STILL_THERE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from engines.errors import CODES
+from engines.looks import LOOKS
 from engines.operations import OPERATIONS
 from engines.query import Sort
 from tui_app import wire
@@ -29,15 +30,16 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     structs += [route.body for route in routes if _is_type(route.body)]
     operations = [spec.struct for spec in OPERATIONS.values()]
     structs += [route.events[1] for route in routes if route.events is not None]
-    wanted = [*structs, *operations, *_LIVE, wire.Problem, Sort]
+    looks = [spec.struct for spec in LOOKS.values()]
+    wanted = [*structs, *operations, *(look for look in looks if look not in operations), *_LIVE, wire.Problem, Sort]
     schemas, components = msgspec.json.schema_components(wanted, ref_template=_REF)
     by_type = {_key(kind): schema for kind, schema in zip(wanted, schemas, strict=True)}
-    create = components.get("CreateRequest")
-    if create is not None:
-        create["properties"]["operation"] = {
-            "oneOf": [by_type[_key(struct)] for struct in operations],
-            "discriminator": {"propertyName": "op"},
-        }
+    for name, part, choices in (("CreateRequest", "operation", operations), ("LookRequest", "look", looks)):
+        if name in components:
+            components[name]["properties"][part] = {
+                "oneOf": [by_type[_key(struct)] for struct in choices],
+                "discriminator": {"propertyName": "op"},
+            }
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = plain(route.path)

@@ -75,17 +75,25 @@ function installation() {
     : `Installing as an app: ${NEEDS_TLS}`));
 }
 
+/** "Chrome 156 on Linux" from what a browser says of itself; all of it when it is none we know. */
+function agent(text) {
+  const name = ['Firefox', 'Edg', 'OPR', 'Chrome', 'Version'].map(word => text.match(new RegExp(`(${word})/(\\d+)`))).find(Boolean);
+  const system = text.match(/Android|iPhone|iPad|Windows|Macintosh|Linux/)?.[0];
+  const known = { Edg: 'Edge', OPR: 'Opera', Version: 'Safari' };
+  return name ? `${known[name[1]] ?? name[1]} ${name[2]}${system ? ` on ${system}` : ''}` : text;
+}
+
 async function logins() {
   const box = el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Signed-in browsers' });
   const draw = async () => {
     const sessions = await api('GET', 'api/v1/sessions');
     box.replaceChildren(sessions.length ? table(['Who', 'Where', 'Last seen', ''], sessions.map(item => [
-      `${item.name} (${item.scope})${item.current ? ', this one' : ''}`, `${item.address} ${item.agent}`, when(item.seen),
+      `${item.name} (${item.scope})${item.current ? ', this one' : ''}`, `${item.address} ${agent(item.agent)}`, when(item.seen),
       revoke(`api/v1/sessions/${encodeURIComponent(item.id)}`, 'Sign out', item.name, draw),
     ])) : el('p', { class: 'hint' }, 'None.'));
   };
   await draw();
-  return panel('Signed-in browsers', box);
+  return el('section', { class: 'panel wide' }, el('h3', {}, 'Signed-in browsers'), box);
 }
 
 async function tokens() {
@@ -108,7 +116,7 @@ async function tokens() {
     await draw();
   } } }, el('div', { class: 'field' }, el('label', { for: 'token-name' }, 'New token for'), el('div', { class: 'pair' }, name, scope, el('button', {}, 'Make'))));
   await draw();
-  return panel('Tokens for programs', box, form);
+  return el('section', { class: 'panel wide' }, el('h3', {}, 'Tokens for programs'), box, form);
 }
 
 async function audit() {
