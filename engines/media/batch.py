@@ -31,6 +31,7 @@ _ENCODER_CORES: Final = 8
 # Cores one encoder keeps busy at 1080p; a second file at a time gains nothing below that.
 
 Op = TypeVar("Op", bound=Operation)
+Result = TypeVar("Result", bound=msgspec.Struct)
 
 
 class FileOutcome(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -66,6 +67,18 @@ def each(op: Op, job: Job, one: Callable[[Op, Job], msgspec.Struct], *, encodes:
         return one(msgspec.structs.replace(op, path=str(path)), part)
 
     return run(job, Path(getattr(op, "path", "")), work, most=abreast(job.settings.media, encodes=encodes))
+
+
+def file_or_folder(op: Op, job: Job, one: Callable[[Op, Job], Result]) -> Result | FolderResult:
+    """Do an operation with the file that is its path, or with every media file below the folder that is its path.
+
+    Raises:
+        TaskdeckError: As `one` does, or as `run`.
+    """
+    path = str(getattr(op, "path", ""))
+    if not os.path.isdir(path):
+        return one(op, job)
+    return FolderResult(folder=display(path), files=each(op, job, one))
 
 
 def run(
@@ -225,13 +238,18 @@ def _raise(done: set[Future[None]]) -> None:
         future.result()
 
 
+def failed(row: FileOutcome) -> str:
+    """Why a file could not be done, with its name."""
+    return row.error if os.path.basename(row.name) in row.error else f"{row.name}: {row.error}"
+
+
 def reply(title: str, result: Json, line: Callable[[Json], str]) -> Reply:
     """A line a file: its name and what `line` makes of its result, or why it failed."""
     found = msgspec.convert({"folder": result["folder"], "files": result["files"]}, FolderResult)
     lines = [Line("Folder", found.folder, icon="file"), Line("")]
     for row in found.files:
         icon = "failed" if row.result is None else "done"
-        said = row.error if row.result is None else f"{row.name}: {line(row.result)}".removesuffix(": ")
+        said = failed(row) if row.result is None else f"{row.name}: {line(row.result)}".removesuffix(": ")
         lines.append(Line(said, icon=icon))
     good = sum(row.result is not None for row in found.files)
     lines += [Line(""), Line("Finished", f"{good} of {text.plural(len(found.files), 'file')}", icon="chart")]

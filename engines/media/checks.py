@@ -14,9 +14,7 @@ from engines.names import display
 from engines.operations import (
     Compare,
     Compat,
-    MediaInfo,
     Metadata,
-    MStats,
     Operation,
     Preset,
     Split,
@@ -89,11 +87,6 @@ def check_metadata(op: Metadata, policy: PathPolicy, settings: Settings) -> None
         track_of(spec)
     for pair in op.language:
         language_of(pair)
-
-
-def check_info(op: MediaInfo | MStats, policy: PathPolicy, settings: Settings) -> None:
-    """A file or a folder."""
-    check_source(op, policy, settings)
 
 
 def check_thumbnail(op: Thumbnail, policy: PathPolicy, settings: Settings) -> None:

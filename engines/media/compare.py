@@ -13,9 +13,10 @@ from engines.errors import TaskdeckError
 from engines.job import Job
 from engines.media import batch
 from engines.media import tools as programs
-from engines.media.facts import VideoFacts
+from engines.media.facts import Hdr, VideoFacts
 from engines.media.ffmpeg import argv, discard, library, source
 from engines.media.folder import media_files
+from engines.media.pictures import to_sdr
 from engines.media.place import tools_of
 from engines.media.probe import probe
 from engines.media.runner import Step, failure, transform
@@ -81,7 +82,8 @@ def _one(op: Compare, job: Job) -> CompareResult:
     best = _with_vmaf(tools)
     # A file may be compared with itself: ffmpeg-python takes equal inputs for one, so the second gets an option.
     second = source(Path(op.reference), thread_queue_size=16)
-    pair = [_square(source(Path(op.path)), left, right), _square(second, right, right)]
+    half = 0.5 / (right.fps_peak or right.fps or 25.0)
+    pair = [_square(source(Path(op.path)), left, right, tools), _square(second, right, left, tools, early=half)]
     measures = ["ssim", "psnr"] + (["libvmaf"] if best else [])
     copies = [stream.filter_multi_output("split", len(measures)) for stream in pair]
     outputs = [
@@ -102,8 +104,16 @@ def _one(op: Compare, job: Job) -> CompareResult:
     )
 
 
-def _square(opened: Any, video: VideoFacts, to: VideoFacts) -> Any:
-    stream = opened[str(video.index)].filter("setpts", "PTS-STARTPTS")
+def _square(opened: Any, video: VideoFacts, other: VideoFacts, tools: Tools, *, early: float = 0.0) -> Any:
+    """The picture at the reference's size; HDR as its standard-range counterpart when the other has no HDR.
+
+    Each frame is compared with the last one of the reference that is not later. Matroska rounds times to milliseconds,
+    so a reference that comes half a frame `early` is what makes that the nearest one.
+    """
+    stream = opened[str(video.index)].filter("setpts", f"PTS-STARTPTS-{early:.6f}/TB")
+    if video.hdr is not Hdr.NONE and other.hdr is Hdr.NONE:
+        stream = to_sdr(stream, tools)
+    to = other if not early else video
     return stream.filter("scale", to.width, to.height, flags="bicubic").filter("setsar", 1).filter("format", "yuv420p")
 
 

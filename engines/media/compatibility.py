@@ -6,7 +6,6 @@ device documents of TV makers. A target lists what surely works; "no" means "do 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -218,9 +217,7 @@ def peak_rate(rows: list[Packet], window: float = _WINDOW) -> int:
 
 def run(op: Compat, job: Job) -> CompatResult | batch.FolderResult:
     """Check targets and measure the bandwidth from the packets."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Compat, job: Job) -> CompatResult:

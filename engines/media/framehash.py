@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,7 @@ class FrameHashResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def run(op: FrameHash, job: Job) -> FrameHashResult | batch.FolderResult:
     """Hash packets, or decoded frames."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: FrameHash, job: Job) -> FrameHashResult:

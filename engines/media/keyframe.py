@@ -25,11 +25,12 @@ from engines.media.tools import Tools
 _MATROSKA: Final[dict[str, Any]] = {"format": "matroska"}
 _MOV: Final[dict[str, Any]] = {"format": "mov", "movflags": "+frag_keyframe+empty_moov+default_base_moof"}
 _KEPT_IN: Final = {
-    **dict.fromkeys(("matroska", "webm"), _MATROSKA),
+    **dict.fromkeys(("matroska", "webm", "mpegts"), _MATROSKA),
     **dict.fromkeys(("mp4", "mov", "m4v", "3gp"), _MOV),
 }
-# A packet stays in its kind of container, so that rotation, pixel aspect and colours come along. Headers of these
-# kinds tell all that is needed; others would have to be looked into first (`-nofind_stream_info`).
+# A packet stays in its kind of container, so that rotation, pixel aspect and colours come along.
+_LOOKED_INTO: Final = frozenset({"mpegts"})
+# The headers of the others tell all that is needed to copy a packet: no look into the streams (0.05 s).
 _LIMITS: Final = Limits(cpu=30, stall=60)
 
 
@@ -64,9 +65,10 @@ def _lift(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, at: float, de
     if video is None or kept is None or video.interlaced:
         # The two fields of an interlaced picture may be two packets.
         return None
+    known: dict[str, Any] = {} if facts.container in _LOOKED_INTO else {"nofind_stream_info": None}
     # Without a look at the streams ffmpeg does not know where the file's clock starts: the seek is on its clock.
-    begin = max(0.0, at + facts.start)
-    stream = source(path, ss=f"{begin:.6f}", noaccurate_seek=None, nofind_stream_info=None)[str(video.index)]
+    begin = max(0.0, at + (facts.start if known else 0.0))
+    stream = source(path, ss=f"{begin:.6f}", noaccurate_seek=None, **known)[str(video.index)]
     packet: dict[str, Any] = {"c": "copy", "frames:v": 1, "map_metadata": -1, "map_chapters": -1}
     copied = output(stream, Path(f"/dev/fd/{descriptor}"), **packet, **kept)
     told = output(stream, "pipe:1", format="framecrc", **packet)

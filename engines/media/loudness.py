@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from engines.media.place import tools_of
 from engines.media.probe import probe
 from engines.media.runner import Step, failure, transform
 from engines.model import Json
-from engines.names import display
 from engines.operations import Loudness
 from engines.reply import Line, Reply
 
@@ -45,9 +43,7 @@ def require_sound(facts: MediaFacts) -> int:
 
 def run(op: Loudness, job: Job) -> LoudnessResult | batch.FolderResult:
     """Measure."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Loudness, job: Job) -> LoudnessResult:

@@ -95,7 +95,10 @@ def reply(op: MediaTest, result: Json) -> Reply:
     """Whole, or which files are not."""
     found = msgspec.convert(result, MediaTestResult)
     if found.files:
-        lines = [Line(row.error or row.name, icon="failed" if row.error else "done") for row in found.files]
+        lines = [
+            Line(batch.failed(row) if row.error else row.name, icon="failed" if row.error else "done")
+            for row in found.files
+        ]
         bad = sum(bool(row.error) for row in found.files)
         lines += [Line(""), Line("Damaged", f"{bad} of {len(found.files)}", icon="chart")]
         return Reply("Media test", lines, icon="failed" if bad else "done")

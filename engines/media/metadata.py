@@ -86,9 +86,7 @@ def language_of(pair: str) -> tuple[tuple[str, int], str]:
 
 def run(op: Metadata, job: Job) -> MetadataResult | batch.FolderResult:
     """Show or change what a file says about itself."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Metadata, job: Job) -> MetadataResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -169,9 +168,7 @@ def _subtitle(track: SubtitleFacts, holds: Holds, container: Container, *, wante
 
 def run(op: Remux, job: Job) -> RemuxResult | batch.FolderResult:
     """Plan, and unless that is all that was asked, write and verify the new file."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Remux, job: Job) -> RemuxResult:

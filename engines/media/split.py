@@ -26,7 +26,13 @@ from engines.operations import Split
 from engines.paths import from_uri, to_uri
 from engines.reply import Line, Reply
 
-_MUXERS: Final = {"mp4": ("mp4", "mp4"), "m4v": ("mp4", "mp4"), "mov": ("mov", "mov"), "mpegts": ("mpegts", "ts")}
+_MUXERS: Final = {
+    **dict.fromkeys(("mp4", "m4v"), ("mp4", "mp4")),
+    **dict.fromkeys(("m4a", "m4b"), ("ipod", "m4a")),
+    "mov": ("mov", "mov"),
+    "mpegts": ("mpegts", "ts"),
+    "mp3": ("mp3", "mp3"),
+}
 _OVERHEAD: Final = (0.99, 0.96, 0.90, 0.80)
 
 
@@ -69,7 +75,7 @@ def run(op: Split, job: Job) -> SplitResult | batch.FolderResult:
         small = os.path.getsize(op.path) <= text.parse_size(op.size)
         return SplitResult(source=display(os.path.basename(op.path)), parts=[], sizes=[]) if small else _one(op, part)
 
-    return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, work))
+    return batch.file_or_folder(op, job, work)
 
 
 def _one(op: Split, job: Job) -> SplitResult:

@@ -16,9 +16,11 @@ from engines.media.pictures import Seek
 from engines.media.place import beside, early_refusal, staged, tools_of
 from engines.media.probe import probe
 from engines.media.shot import Film, Look, Shot, choose, clamp, require_picture, take
+from engines.model import Json
 from engines.names import display
 from engines.operations import PictureFormat, Thumbnail
-from engines.paths import to_uri
+from engines.paths import from_uri, to_uri
+from engines.reply import Line, Reply
 
 
 class ThumbnailResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -181,3 +183,39 @@ def _publish_index(op: Thumbnail, job: Job, target: Path, content: str) -> Path:
     with staged(job, index) as part:
         part.write_text(content, "utf-8")
         return files.publish(job, part, index, op.on_conflict) or index
+
+
+def reply(op: Thumbnail, result: Json) -> Reply:
+    """The guide's answer to `/thumbnail`, with the picture."""
+    found = msgspec.convert(result, ThumbnailResult)
+    if found.files:
+        return _folder_reply(found)
+    times = found.timestamps
+    shown = text.clock(found.timestamp)
+    if len(times) > 1:
+        shown = f"{text.clock(times[0])} - {text.clock(times[-1])} ({len(times)} pictures)"
+    elif abs(found.timestamp - found.asked) >= 1:
+        shown += f" (nearest key frame to {text.clock(found.asked)})"
+    lines = [
+        Line("Source", found.source, icon="file"),
+        Line("Timestamp", shown, icon="time"),
+        Line("Size", text.size(found.size, digits=0), icon="disk"),
+        Line(""),
+        Line("Location", display(from_uri(found.path)), icon="file"),
+    ]
+    if found.index:
+        lines.append(Line("Index", display(from_uri(found.index)), icon="file"))
+    many = len(found.pictures) > 1
+    title = f"{len(found.pictures)} thumbnails extracted successfully!" if many else "Thumbnail extracted successfully!"
+    return Reply(title, lines, icon="done", image=from_uri(found.path))
+
+
+def _folder_reply(found: ThumbnailResult) -> Reply:
+    lines = [Line("Folder", found.source, icon="file"), Line("")]
+    lines += [
+        Line(batch.failed(row) if row.error else row.name, icon="failed" if row.error else "done")
+        for row in found.files
+    ]
+    return Reply(
+        f"{text.plural(len(found.pictures), 'thumbnail')} extracted!", lines, icon="done", image=from_uri(found.path)
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -58,9 +57,7 @@ class TracksResult(msgspec.Struct, kw_only=True):
 
 def run(op: Tracks, job: Job) -> TracksResult | batch.FolderResult:
     """Copy the wanted tracks; text subtitles other than ASS and WebVTT become SRT."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Tracks, job: Job) -> TracksResult:

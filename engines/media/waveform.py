@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -34,9 +33,7 @@ class WaveformResult(msgspec.Struct, kw_only=True):
 
 def run(op: Waveform, job: Job) -> WaveformResult | batch.FolderResult:
     """Draw the main audio track."""
-    if os.path.isdir(op.path):
-        return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
-    return _one(op, job)
+    return batch.file_or_folder(op, job, _one)
 
 
 def _one(op: Waveform, job: Job) -> WaveformResult:

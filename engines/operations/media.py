@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
@@ -244,147 +244,73 @@ def _transcode_resumable(op: Transcode) -> bool:
     return op.size is None and op.preset not in (Preset.TELEGRAM, Preset.AUDIO)
 
 
+def _row(struct: type[Operation], room: str, *examples: str, check: str = "source", **more: Any) -> OperationSpec:
+    """A row whose work, reply and check stand in the media engine under the usual names."""
+    row = {
+        "kind": Kind.MEDIA,
+        "run": f"engines.media.{room}:run",
+        "reply": f"engines.media.{room}:reply",
+        "check": f"engines.media.checks:check_{check}",
+        **more,
+    }
+    return OperationSpec(struct, examples=examples, **row)
+
+
+_MAKES: Final[dict[str, Any]] = {"writes": True, "output": "path"}
+"""Of operations whose result names the one file they made."""
+
 MEDIA: Final = (
-    OperationSpec(
+    _row(
         MediaInfo,
-        Kind.INFO,
-        run="engines.media.info:run",
-        reply="engines.media.info:reply",
-        check="engines.media.checks:check_info",
-        examples=("mediainfo /downloads/movie.mkv", "mediainfo video.mp4 brief"),
+        "info",
+        "mediainfo /downloads/movie.mkv",
+        "mediainfo video.mp4 brief",
+        kind=Kind.INFO,
     ),
-    OperationSpec(
-        MStats,
-        Kind.INFO,
-        run="engines.media.info:run",
-        reply="engines.media.info:reply",
-        check="engines.media.checks:check_info",
-        examples=("mstats video.mp4",),
-    ),
-    OperationSpec(
+    _row(MStats, "info", "mstats video.mp4", kind=Kind.INFO),
+    _row(
         Thumbnail,
-        Kind.MEDIA,
-        run="engines.media.thumbnail:run",
-        reply="engines.media.replies:thumbnail_reply",
-        check="engines.media.checks:check_thumbnail",
-        writes=True,
-        output="path",
-        examples=("thumbnail video.mp4", "thumbnail movie.mkv 00:00:30", "thumbnail movie.mkv --sheet 4x4"),
+        "thumbnail",
+        "thumbnail video.mp4",
+        "thumbnail movie.mkv 00:00:30",
+        "thumbnail movie.mkv --sheet 4x4",
+        check="thumbnail",
+        **_MAKES,
     ),
-    OperationSpec(
+    _row(
         Transcode,
-        Kind.TRANSCODE,
-        run="engines.media.transcode.job:run",
+        "transcode.job",
+        "transcode movie.mkv",
+        "transcode movie.mkv hevc --keep-if-smaller",
+        "transcode clip.mov --size 50MB",
+        check="transcode",
+        kind=Kind.TRANSCODE,
         reply="engines.media.transcode.replies:reply",
-        check="engines.media.checks:check_transcode",
         resumable=_transcode_resumable,
-        writes=True,
-        output="path",
-        examples=(
-            "transcode movie.mkv",
-            "transcode movie.mkv hevc --keep-if-smaller",
-            "transcode clip.mov --size 50MB",
-        ),
+        **_MAKES,
     ),
-    OperationSpec(
-        Remux,
-        Kind.MEDIA,
-        run="engines.media.remux:run",
-        reply="engines.media.remux:reply",
-        check="engines.media.checks:check_source",
-        writes=True,
-        output="path",
-        examples=(
-            "remux movie.mkv mp4",
-            "remux movie.mkv mp4 --plan",
-        ),
-    ),
-    OperationSpec(
+    _row(Remux, "remux", "remux movie.mkv mp4", "remux movie.mkv mp4 --plan", **_MAKES),
+    _row(
         Metadata,
-        Kind.MEDIA,
-        run="engines.media.metadata:run",
-        reply="engines.media.metadata:reply",
-        check="engines.media.checks:check_metadata",
-        writes=True,
-        output="path",
-        examples=(
-            "metadata song.mp3 --title Song --artist Band",
-            "metadata movie.mkv --language a:0=eng",
-        ),
+        "metadata",
+        "metadata song.mp3 --title Song --artist Band",
+        "metadata movie.mkv --language a:0=eng",
+        check="metadata",
+        **_MAKES,
     ),
-    OperationSpec(
-        MediaTest,
-        Kind.MEDIA,
-        run="engines.media.mediatest:run",
-        reply="engines.media.mediatest:reply",
-        check="engines.media.checks:check_source",
-        examples=(
-            "mediatest movie.mkv",
-            "mediatest movie.mkv --full",
-        ),
-    ),
-    OperationSpec(
-        Tracks,
-        Kind.MEDIA,
-        run="engines.media.tracks:run",
-        reply="engines.media.tracks:reply",
-        check="engines.media.checks:check_source",
-        writes=True,
-        examples=("tracks movie.mkv --audio en --subtitles none",),
-    ),
-    OperationSpec(
-        Loudness,
-        Kind.MEDIA,
-        run="engines.media.loudness:run",
-        reply="engines.media.loudness:reply",
-        check="engines.media.checks:check_source",
-        examples=("loudness song.flac",),
-    ),
-    OperationSpec(
-        Waveform,
-        Kind.MEDIA,
-        run="engines.media.waveform:run",
-        reply="engines.media.waveform:reply",
-        check="engines.media.checks:check_source",
-        writes=True,
-        output="path",
-        examples=("waveform song.flac",),
-    ),
-    OperationSpec(
-        FrameHash,
-        Kind.MEDIA,
-        run="engines.media.framehash:run",
-        reply="engines.media.framehash:reply",
-        check="engines.media.checks:check_source",
-        output="path",
-        examples=("framehash movie.mkv",),
-    ),
-    OperationSpec(
-        Split,
-        Kind.MEDIA,
-        run="engines.media.split:run",
-        reply="engines.media.split:reply",
-        check="engines.media.checks:check_split",
-        writes=True,
-        examples=("split movie.mkv 2GB",),
-    ),
-    OperationSpec(
-        Compare,
-        Kind.MEDIA,
-        run="engines.media.compare:run",
-        reply="engines.media.compare:reply",
-        check="engines.media.checks:check_compare",
-        examples=("compare small.mkv movie.mkv",),
-    ),
-    OperationSpec(
+    _row(MediaTest, "mediatest", "mediatest movie.mkv", "mediatest movie.mkv --full"),
+    _row(Tracks, "tracks", "tracks movie.mkv --audio en --subtitles none", writes=True),
+    _row(Loudness, "loudness", "loudness song.flac"),
+    _row(Waveform, "waveform", "waveform song.flac", **_MAKES),
+    _row(FrameHash, "framehash", "framehash movie.mkv", **_MAKES),
+    _row(Split, "split", "split movie.mkv 2GB", check="split", writes=True),
+    _row(Compare, "compare", "compare small.mkv movie.mkv", check="compare"),
+    _row(
         Compat,
-        Kind.INFO,
-        run="engines.media.compatibility:run",
-        reply="engines.media.compatibility:reply",
-        check="engines.media.checks:check_compat",
-        examples=(
-            "compat movie.mkv",
-            "compat movie.mkv browser",
-        ),
+        "compatibility",
+        "compat movie.mkv",
+        "compat movie.mkv browser",
+        check="compat",
+        kind=Kind.INFO,
     ),
 )

@@ -20,7 +20,7 @@ __all__ = ["corpus", "own_cache"]
 
 QUICK = (
     *("h264_aac.mp4", "h265_aac.mp4", "rotated90.mp4", "anamorphic.mp4", "fragmented.mp4", "vfr.mp4", "hlg.mp4"),
-    *("hdr10.mkv", "vp9_opus.webm", "av1_opus.mkv", "coverfirst.mp4"),
+    *("hdr10.mkv", "vp9_opus.webm", "av1_opus.mkv", "coverfirst.mp4", "plain.ts"),
 )
 """Files whose key frame can be lifted out."""
 

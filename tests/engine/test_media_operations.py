@@ -288,6 +288,13 @@ def test_compare_tells_same_from_worse(take: Any, tmp_path: Path) -> None:
     assert less.vmaf is None or less.vmaf < 80
 
 
+def test_a_container_that_rounds_times_does_not_shift_the_pictures_compared(take: Any, tmp_path: Path) -> None:
+    """multi.mkv has the very pictures of h264_aac.mp4, with times in whole milliseconds."""
+    exact, rounded = take("h264_aac.mp4"), take("multi.mkv")
+    assert do(tmp_path, "compare", exact, reference=str(rounded)).ssim == 1.0
+    assert do(tmp_path, "compare", rounded, reference=str(exact)).ssim == 1.0
+
+
 @pytest.mark.parametrize(
     ("name", "plays"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engines import text
-from engines.media import labels
+from engines.media import batch, labels
 from engines.media.facts import MediaFacts
 from engines.media.transcode.job import TranscodeResult
 from engines.model import Json
@@ -58,7 +58,7 @@ def _folder(found: TranscodeResult) -> Reply:
     good = 0
     for row in found.files:
         if row.result is None:
-            lines.append(Line(f"! {row.error}", icon="failed"))
+            lines.append(Line(f"! {batch.failed(row)}", icon="failed"))
             continue
         inner = msgspec.convert(row.result, TranscodeResult)
         good += 1
