@@ -49,7 +49,10 @@ def store(key: Key, facts: MediaFacts) -> None:
 
 
 def about_program(program: str, question: str, ask: Callable[[], list[str]]) -> list[str]:
-    """What a program said before, as long as its file is the same; else `ask` it (65 ms and more a start)."""
+    """What a program said before, as long as its file is the same; else `ask` it (65 ms and more a start).
+
+    An empty answer is not kept: what failed once, on a machine that was too busy, may work the next time.
+    """
     status = os.stat(program)
     given = (_VERSION, program, status.st_size, status.st_mtime_ns, question)
     digest = hashlib.blake2s(msgspec.json.encode(given), digest_size=16).hexdigest()
@@ -58,7 +61,8 @@ def about_program(program: str, question: str, ask: Callable[[], list[str]]) -> 
         return msgspec.json.decode(path.read_bytes(), type=list[str])
     except (OSError, msgspec.MsgspecError):
         answer = ask()
-        _write(path, msgspec.json.encode(answer))
+        if answer:
+            _write(path, msgspec.json.encode(answer))
         return answer
 
 

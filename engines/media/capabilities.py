@@ -63,7 +63,7 @@ def examine(settings: MediaSettings, *, everything: bool = False) -> list[Findin
 
 def _version(path: str) -> str:
     try:
-        first = capture(Runner(), [path, "-hide_banner", "-version"], timeout=20).decode("utf-8", "replace")
+        first = capture(Runner(), [path, "-hide_banner", "-version"], timeout=60).decode("utf-8", "replace")
     except TaskdeckError as error:
         return f"{display(path)} does not run: {error.message}"
     return f"{display(first.split(' Copyright')[0].splitlines()[0], limit=100)} ({display(path)})"

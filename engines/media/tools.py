@@ -126,7 +126,7 @@ def _listed(ffmpeg: str, option: str, pattern: str) -> frozenset[str]:
 def _said(ffmpeg: str, option: str) -> str:
     def ask() -> list[str]:
         return [
-            capture(Runner(), [ffmpeg, "-hide_banner", "-v", "error", option], timeout=20).decode("utf-8", "replace")
+            capture(Runner(), [ffmpeg, "-hide_banner", "-v", "error", option], timeout=60).decode("utf-8", "replace")
         ]
 
     return cache.about_program(ffmpeg, option, ask)[0]

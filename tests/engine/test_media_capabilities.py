@@ -53,3 +53,13 @@ def test_missing_ffmpeg_is_told_with_the_cure(tmp_path: Path) -> None:
     found = told(MediaSettings(ffmpeg_path=str(tmp_path / "none")))
     assert not found["ffmpeg"].good
     assert "apt install ffmpeg" in found["ffmpeg"].fix
+
+
+def test_an_encoder_that_failed_once_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "ffmpeg"
+    broken = f'#!/bin/sh\n[ -e {tmp_path}/mended ] || case "$*" in *" libx265 "*) exit 1;; esac\n'
+    path.write_text(f'{broken}exec {shutil.which("ffmpeg")} "$@"\n')
+    path.chmod(0o755)
+    assert not told(MediaSettings(ffmpeg_path=str(path)))["encoders"].good
+    (tmp_path / "mended").touch()
+    assert told(MediaSettings(ffmpeg_path=str(path)))["encoders"].good

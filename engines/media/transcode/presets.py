@@ -151,7 +151,10 @@ def _encodes(tools: Tools, name: str, device: str = "") -> bool:
     if pace is not None:
         options["cpu-used" if name == "libaom-av1" else "preset"] = pace
     command = argv(tools, output(trial, "pipe:1", **options), progress=False, verbosity="error", extra=extra)
-    status, _, _ = attempt(Runner(), command, timeout=20, limits=Limits(memory=16 << 30, cpu=20))
+    try:
+        status, _, _ = attempt(Runner(), command, timeout=60, limits=Limits(memory=16 << 30, cpu=20))
+    except TaskdeckError:  # silent for a minute: a driver that hangs
+        return False
     return status == 0
 
 
