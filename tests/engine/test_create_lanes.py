@@ -19,6 +19,7 @@ from engines.archive.create.space import Space
 from engines.archive.formats import FORMATS
 from engines.job import Stop, Stopped
 from engines.operations import ArchiveFormat, Zip
+from engines.paths import PathPolicy
 from engines.settings import ArchiveSettings, Settings
 from tests.support.jobs import RecordingJob
 from tests.support.trees import noise, odd_tree, picture, prose, tool
@@ -45,6 +46,7 @@ def pack(tree: Path, to: Path, form: ArchiveFormat, level: int = 6, **more: obje
     job.settings = Settings(
         roots=(str(tree.parent), str(to)), archive=ArchiveSettings(threads=int(str(more.pop("threads", 2))))
     )
+    job.policy = PathPolicy.of((str(tree.parent), str(to)))
     output = str(to / f"a{FORMATS[form].suffix}")
     return run(Zip(path=str(tree), format=form, level=level, output=output, **more), job)  # type: ignore[arg-type]
 

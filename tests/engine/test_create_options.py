@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -170,8 +170,8 @@ def test_a_failed_test_removes_the_archive_and_keeps_the_source(
 ) -> None:
     write = SingleOutput.write
 
-    def spoil(self: SingleOutput, buffers: Sequence[Buffer]) -> None:
-        write(self, [bytes(buffer).replace(b"a.txt", b"Z.txt") for buffer in buffers])
+    def spoil(self: SingleOutput, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
+        write(self, [bytes(buffer).replace(b"a.txt", b"Z.txt") for buffer in buffers], written)
 
     monkeypatch.setattr(SingleOutput, "write", spoil)
     (tree / "a.txt").write_bytes(prose(1000) + b"a.txt")

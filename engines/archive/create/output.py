@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,6 +12,8 @@ from typing import Final, Protocol
 from engines.archive.create.codecs import Buffer
 
 _IOV_MAX: Final = 512
+_BEHIND: Final = 3
+"""Writes that may wait for the one under way."""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE: Final = 0o666
 
@@ -21,8 +25,8 @@ class Output(Protocol):
     def position(self) -> int:
         """Bytes written."""
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
-        """Append buffers."""
+    def write(self, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
+        """Append buffers; they must not change until `written` is called, from any thread."""
 
     def patch(self, at: int, data: bytes) -> None:
         """Replace bytes that were written together."""
@@ -84,9 +88,11 @@ class SingleOutput:
             os.ftruncate(self._fd, at)
             os.lseek(self._fd, at, os.SEEK_SET)
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
+    def write(self, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
         """See `Output`."""
         self.position += _write_all(self._fd, buffers)
+        if written is not None:
+            written()
 
     def patch(self, at: int, data: bytes) -> None:
         """See `Output`."""
@@ -128,6 +134,114 @@ class SingleOutput:
             self._fd = -1
 
 
+class WriteBehind:
+    """Writes to another output from a thread of its own, while the caller goes on; everything else waits for it.
+
+    A failed write is raised by the next call.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.position = output.position
+        self._queue: deque[tuple[Sequence[Buffer], Callable[[], None] | None]] = deque()
+        self._reached = output.position
+        self._turn = threading.Condition()
+        self._error: OSError | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="write", daemon=True)
+        self._thread.start()
+
+    def write(self, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
+        """See `Output`."""
+        with self._turn:
+            while len(self._queue) >= _BEHIND and self._error is None:
+                self._turn.wait()
+            self._raise()
+            self._queue.append((buffers, written))
+            self.position += sum(map(len, buffers))
+            self._turn.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._turn:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._turn.wait()
+                buffers, written = self._queue[0]
+            size = sum(map(len, buffers))
+            try:
+                self._output.write(buffers, written)
+            except OSError as error:
+                with self._turn:
+                    self._error = error
+                    self._queue.clear()
+                    self._turn.notify_all()
+                return
+            with self._turn:
+                self._queue.popleft()
+                self._reached += size
+                self._turn.notify_all()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _settle(self) -> None:
+        """Wait until everything is written that was given so far; more may come meanwhile."""
+        with self._turn:
+            target = self.position
+            while self._reached < target and self._error is None:
+                self._turn.wait()
+            self._raise()
+
+    def patch(self, at: int, data: bytes) -> None:
+        """See `Output`."""
+        self._settle()
+        self._output.patch(at, data)
+
+    def keep_together(self, length: int) -> None:
+        """See `Output`."""
+
+    def locate(self, at: int) -> tuple[int, int]:
+        """See `Output`."""
+        return 0, at
+
+    def read(self, at: int, length: int) -> bytes:
+        """See `Output`."""
+        self._settle()
+        return self._output.read(at, length)
+
+    def rewind(self, at: int) -> None:
+        """See `Output`."""
+        self._settle()
+        self._output.rewind(at)
+        self.position = self._reached = at
+
+    def sync(self) -> None:
+        """See `Output`."""
+        self._settle()
+        self._output.sync()
+
+    def state(self) -> list[int]:
+        """See `Output`."""
+        return [0]
+
+    def paths(self) -> list[Path]:
+        """See `Output`."""
+        return self._output.paths()
+
+    def close(self) -> None:
+        """Close the files; what is not written is dropped."""
+        with self._turn:
+            while len(self._queue) > 1:
+                self._queue.pop()  # the first is under way
+            self._closed = True
+            self._turn.notify_all()
+        self._thread.join()
+        self._output.close()
+
+
 class SplitOutput:
     """Volumes of at most `size` bytes.
 
@@ -158,7 +272,7 @@ class SplitOutput:
     def _left(self) -> int:
         return self._starts[-1] + self._size - self.position
 
-    def write(self, buffers: Sequence[Buffer]) -> None:
+    def write(self, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
         """See `Output`."""
         for buffer in buffers:
             view = memoryview(buffer)
@@ -168,6 +282,8 @@ class SplitOutput:
                 part = view[: self._left()]
                 self.position += _write_all(self._fds[-1], [part])
                 view = view[len(part) :]
+        if written is not None:
+            written()
 
     def patch(self, at: int, data: bytes) -> None:
         """See `Output`."""

@@ -328,8 +328,7 @@ class TarWriter:
 
     def _write(self, outcome: _Outcome) -> None:
         session = self._session
-        session.output.write(outcome.data)
-        self._release(outcome)
+        session.output.write(outcome.data, lambda: self._release(outcome))
         if self._single:
             self._crc = codecs.crc32_combine(self._crc, outcome.crc, outcome.raw) if self._raw else outcome.crc
             self._raw += outcome.raw

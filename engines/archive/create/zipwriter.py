@@ -130,7 +130,7 @@ class ZipWriter:
         start = original = 0
         members = []
         if not split:
-            output.write([data])
+            output.write([data], lambda: self._release(batch.space))
         for entry, done in zip(batch.entries, batch.done, strict=True):
             if not done.kind:
                 session.left_out(entry, done.failure)
@@ -150,10 +150,16 @@ class ZipWriter:
                 if done.changed:
                     session.changed(entry)
         session.packed(members)
-        if session.lanes is None or not session.lanes.release(batch.space):
-            self._spaces.give(batch.space)
+        if split:
+            self._release(batch.space)
         session.advance(original, batch.entries[-1].name)
         session.commit()
+
+    def _release(self, space: Space) -> None:
+        """Let a batch's memory be used again."""
+        lanes = self._session.lanes
+        if lanes is None or not lanes.release(space):
+            self._spaces.give(space)
 
     def _pack_large(self, entry: Entry) -> None:
         """Queue the blocks of a large file."""
