@@ -176,14 +176,10 @@ def serve_fastapi(folder: Path, count: int) -> None:
             raise HTTPException(404)
         return objects[task_id]
 
-    async def guide_page(limit: int = 100) -> Any:
-        return guide_tasks[:limit]
-
     async def page(limit: int = 100) -> Any:
         return page_model(items=view_models[:limit], total=count, rev=1)
 
     app.get("/api/tasks/{task_id}", response_model=guide_model)(one)
-    app.get("/api/tasks", response_model=list[guide_model])(guide_page)  # type: ignore[valid-type]
     app.get("/api/v1/tasks", response_model=page_model)(page)
     config = uvicorn.Config(app, port=0, log_level="critical", access_log=False, loop="none")
     server = uvicorn.Server(config)
@@ -359,13 +355,10 @@ async def api(report: dict[str, Any]) -> None:
             with running("fastapi") as server:
                 theirs = [await requests(server, "/api/tasks/t000", 4000) for _ in range(3)]
                 many = [await requests(server, "/api/v1/tasks?limit=100", 800) for _ in range(3)]
-                guides = [await requests(server, "/api/tasks?limit=100", 800) for _ in range(3)]
             report[f"{loop}: FastAPI, a task"] = statistics.median(theirs)
             report[f"{loop}: FastAPI, page of 100"] = statistics.median(many)
-            report[f"{loop}: FastAPI, page of 100, guide's form"] = statistics.median(guides)
             report[f"{loop}: ours / FastAPI, a task"] = statistics.median(ours) / statistics.median(theirs)
             report[f"{loop}: ours / FastAPI, page"] = statistics.median(page) / statistics.median(many)
-            report[f"{loop}: ours / FastAPI, page, guide's form"] = statistics.median(guide) / statistics.median(guides)
     os.environ.pop("BENCH_LOOP")
 
 

@@ -1,6 +1,6 @@
 // The page of one task: live figures, result, picture, archive tree, who did what when, log.
 
-import { $, amount, api, attempt, clock, el, ENDED, fraction, rate, say, size, spark, statusWord, toast, url, when } from './page.js';
+import { $, amount, api, attempt, clock, el, ENDED, fraction, rate, say, size, spark, statusWord, toast, url } from './page.js';
 import { act } from './cards.js';
 import { tree } from './tree.js';
 
@@ -73,7 +73,7 @@ class Head {
     if (share === null) this.bar.removeAttribute('aria-valuenow'); else this.bar.setAttribute('aria-valuenow', (share * 100).toFixed(1));
     this.bar.classList.toggle('unknown', share === null && view.state === 'running');
     say(this.percent, share === null ? '' : `${(share * 100).toFixed(share === 1 ? 0 : 1)}%`);
-    say(this.line, view.error?.message || view.note || [view.stage, view.item].filter(Boolean).join(' · ') || view.output || '');
+    say(this.line, view.error?.message || view.note || (view.state === 'completed' ? view.output : '') || [view.stage, view.item].filter(Boolean).join(' · '));
     this.line.classList.toggle('error', Boolean(view.error));
     const running = view.state === 'running';
     const took = view.started ? (view.finished ?? Date.now() / 1000) - view.started : null;
@@ -81,7 +81,7 @@ class Head {
       Speed: running && view.speed > 0 ? rate(view.speed, view.unit) : '–',
       ETA: running && view.eta !== null ? clock(view.eta) : '–',
       Size: view.total ? `${amount(view.done, view.unit)} / ${amount(view.total, view.unit)}` : amount(view.done, view.unit),
-      Started: view.started ? when(view.started) : '–',
+      Started: view.started ? new Date(view.started * 1000).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' }) : '–',
       Took: took === null ? '–' : clock(took),
       CPU: view.usage ? `${view.usage.cpu.toFixed(0)}%` : '–',
       Memory: view.usage ? size(view.usage.rss, 0) : '–',
