@@ -192,6 +192,22 @@ async def test_long_results_are_sent_whole(telegram: TelegramServer, tmp_path: P
     assert all(f"{number:04d}.txt" in file.media.data.decode() for number in (0, 190))
 
 
+async def test_a_question_shows_typing_at_once_and_its_result_once(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    with zipfile.ZipFile(root / "a.zip", "w") as archive:
+        archive.writestr("x", "y")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        ann.say("/zipinfo a.zip")
+        await ann.receives(lambda m: "Archive Information" in m.text)
+        assert telegram.typing == [(ann.id, None)]
+        await bot.end_of((await bot.only_task("zipinfo")).id)
+        ann.say("/zip 'my movies'")
+        await ann.receives(lambda m: "Archive Created" in m.text)
+        assert sum("Archive Information" in m.text for m in ann.chat) == 1
+
+
 async def test_words_that_are_no_password_are_not_deleted(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     with zipfile.ZipFile(root / "my archive.zip", "w") as archive:

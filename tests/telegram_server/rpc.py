@@ -209,7 +209,9 @@ class Methods(World):
     def channels_GetChannels(self, _: Any) -> Any:
         return build(T.messages.Chats, chats=self.channels())
 
-    def messages_SetTyping(self, _: Any) -> Any:
+    def messages_SetTyping(self, request: Any) -> Any:
+        self.typing.append((self._chat_of(request.peer), self._topic(request)))
+        self.notify()
         return TRUE
 
     def messages_SetBotCallbackAnswer(self, request: Any) -> Any:

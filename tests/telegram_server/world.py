@@ -52,6 +52,8 @@ class World(abc.ABC):
         """False: only count what is uploaded (benchmarks)."""
         self.received_bytes = 0
         self.random_ids: set[int] = set()
+        self.typing: list[tuple[int, int | None]] = []
+        """Chats and topics in which the bot showed that it writes."""
         self.commands: dict[str, list[Any]] = {}
         self.pts = 1
         self._ids = itertools.count(10_000)

@@ -255,6 +255,14 @@ class TelegramClient:
     async def delete(self, chat: int, messages: Sequence[int]) -> None:
         await self._call(self._messages().delete_messages, chat_id=chat, message_ids=list(messages))
 
+    async def typing(self, chat: int, *, topic: int | None = None) -> None:
+        raw = self._raw()
+        with _translated():
+            peer = await self._client.resolve_peer(chat)
+        action = raw.types.SendMessageTypingAction()
+        request = raw.functions.messages.SetTyping(peer=peer, action=action, top_msg_id=topic)
+        await self._send(self._client.session, request)
+
     async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
         await self._call(
             self._messages().answer_callback_query, callback_query_id=press, text=text[:200], show_alert=alert

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -42,6 +43,7 @@ class Follower:
         self._views: dict[str, TaskView] = {}
         self._order: list[str] = []
         self._pages: dict[int, int] = {}
+        self._ended: OrderedDict[tuple[str, float | None], None] = OrderedDict()
         self._running: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -83,7 +85,7 @@ class Follower:
                 self._context.ledger.forget(task_id)
                 continue
             if view.terminal:
-                self._tell(self._on_ended, view)
+                self._end(view)
 
     def _take(self, update: Update) -> None:
         for view in update.rows:
@@ -99,10 +101,28 @@ class Follower:
             if tick.id in self._views:
                 self._views[tick.id] = tick.over(self._views[tick.id])
         for view in update.ended:
-            self._views.pop(view.id, None)
-            self._locked.discard(view.id)
-            self._tell(self._on_ended, view)
+            self._end(view)
         self.refresh()
+
+    def expect(self, view: TaskView) -> None:
+        """Tell of this task's ending the moment it ends, not with the next update: somebody waits for an answer."""
+
+        async def wait(view: TaskView) -> None:
+            self._end(await self._context.tasks.wait(view.id))
+
+        self._tell(wait, view)
+
+    def _end(self, view: TaskView) -> None:
+        """A task has ended; each ending is told once, whoever brings the news."""
+        self._views.pop(view.id, None)
+        self._locked.discard(view.id)
+        key = (view.id, view.finished)
+        if key in self._ended:
+            return
+        self._ended[key] = None
+        while len(self._ended) > _WINDOW:
+            self._ended.popitem(last=False)
+        self._tell(self._on_ended, view)
 
     def _tell(self, whom: OnTask, view: TaskView) -> None:
         async def tell() -> None:

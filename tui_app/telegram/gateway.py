@@ -156,6 +156,9 @@ class Writer(Protocol):
 class Gateway(Writer, Protocol):
     """All that the chat face asks of Telegram."""
 
+    async def typing(self, chat: int, *, topic: int | None = None) -> None:
+        """Show for some seconds that an answer is being written."""
+
     async def answer(self, press: str, text: str, *, alert: bool = False) -> None:
         """Answer a button press with a short note."""
 

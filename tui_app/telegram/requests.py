@@ -140,6 +140,9 @@ class Requests:
         for view in views:
             self._follower.add(view)
         if all(view.kind is Kind.INFO for view in views):
+            for view in views:
+                self._follower.expect(view)
+            self._spawn(self._context.gateway.typing(incoming.chat, topic=incoming.topic))
             self._spawn(self._show_late(incoming, views))
         else:
             self._show(incoming, views)
@@ -170,6 +173,8 @@ class Requests:
                 await work
             except TaskdeckError as error:
                 log.info("%s", error.message)
+            except GatewayError as error:
+                log.info("chat: %s", error.code)
 
         task = asyncio.create_task(run())
         self._later.add(task)
