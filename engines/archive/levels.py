@@ -25,7 +25,7 @@ class Engine:
 class DeflateLevel:
     """How deflate is done: whole buffers, blocks of larger files, and the largest whole buffer in bytes.
 
-    The bound keeps one uninterruptible library call near 0.1 s, for pause and cancel.
+    The bound keeps one uninterruptible library call near 60 ms, for pause and cancel.
     """
 
     whole: Engine
@@ -36,17 +36,17 @@ class DeflateLevel:
 _ISAL1, _ISAL3 = Engine("isal", 1), Engine("isal", 3)
 
 DEFLATE: Final[dict[int, DeflateLevel]] = {
-    1: DeflateLevel(_ISAL1, _ISAL1, 8 * MIB),
-    2: DeflateLevel(_ISAL3, _ISAL3, 8 * MIB),
-    3: DeflateLevel(Engine("libdeflate", 1), Engine("zng", 3), 8 * MIB),
-    4: DeflateLevel(Engine("libdeflate", 4), Engine("zng", 3), 8 * MIB),
-    5: DeflateLevel(Engine("libdeflate", 5), Engine("zng", 4), 8 * MIB),
-    6: DeflateLevel(Engine("libdeflate", 6), Engine("zng", 5), 8 * MIB),
-    7: DeflateLevel(Engine("libdeflate", 7), Engine("zng", 7), 6 * MIB),
-    8: DeflateLevel(Engine("libdeflate", 8), Engine("zng", 9), 4 * MIB),
-    9: DeflateLevel(Engine("libdeflate", 9), Engine("zng", 9), 4 * MIB),
+    1: DeflateLevel(_ISAL1, _ISAL1, 4 * MIB),
+    2: DeflateLevel(_ISAL3, _ISAL3, 4 * MIB),
+    3: DeflateLevel(Engine("libdeflate", 1), Engine("zng", 3), 4 * MIB),
+    4: DeflateLevel(Engine("libdeflate", 4), Engine("zng", 3), 4 * MIB),
+    5: DeflateLevel(Engine("libdeflate", 5), Engine("zng", 4), 4 * MIB),
+    6: DeflateLevel(Engine("libdeflate", 6), Engine("zng", 5), 4 * MIB),
+    7: DeflateLevel(Engine("libdeflate", 7), Engine("zng", 6), 4 * MIB),
+    8: DeflateLevel(Engine("libdeflate", 8), Engine("zng", 7), 2 * MIB),
+    9: DeflateLevel(Engine("libdeflate", 9), Engine("zng", 7), 2 * MIB),
 }
-"""zip and tar.gz; level 0 stores."""
+"""zip and tar.gz; level 0 stores. On blocks of logs and tables zlib-ng 9 is slower than its 7, and packs worse."""
 
 ZLIB: Final = {("isal", 0): 1, ("isal", 1): 1, ("isal", 3): 2}
 """zlib level in place of an isal one where isal is missing; other libraries' levels are taken as they are."""

@@ -5,8 +5,6 @@ Source: https://www.winzip.com/en/support/aes-encryption/
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 from collections.abc import Sequence
 from typing import Any, Final
@@ -47,6 +45,9 @@ class Encryptor:
     """
 
     def __init__(self, password: bytes, salt: bytes | None = None, at: int = 0) -> None:
+        import hashlib
+        import hmac
+
         from Cryptodome.Cipher import AES
         from Cryptodome.Util import Counter
 

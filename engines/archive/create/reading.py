@@ -7,7 +7,6 @@ import os
 import stat
 import threading
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -154,12 +153,18 @@ class OpenFile:
             os.close(self.fd)
 
 
+def _sha256() -> _Hash:
+    from hashlib import sha256  # 3 ms that most jobs need not spend
+
+    return sha256()
+
+
 @dataclass
 class Digest:
     """A SHA-256 that several threads feed in order of position."""
 
     at: int = 0
-    hash: _Hash = field(default_factory=sha256)
+    hash: _Hash = field(default_factory=_sha256)
     turn: threading.Condition = field(default_factory=threading.Condition)
 
     def update(self, at: int, data: bytes | memoryview) -> None:

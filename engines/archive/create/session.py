@@ -117,7 +117,7 @@ class Session:
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
-        self.pipeline = Pipeline(options.threads, budget=options.threads * (10 << 20), check=self.check)
+        self.pipeline = Pipeline(options.threads, budget=options.threads * (7 << 20), check=self.check)
         self._report()
 
     def check(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmap import mmap
 from typing import Final
 
-_KEPT: Final = 9 << 20
-"""Bytes of the largest memory that is kept for the next batch."""
+_KEPT: Final = 3 << 20
+"""Bytes of the largest memory that is kept for the next batch, unless all are larger."""
 
 
 class NoRoomError(Exception):
