@@ -25,7 +25,8 @@ INFLATE_ERROR: Final = cast("type[Exception]", isal_zlib.IsalError)  # its stub 
 _PLAIN_BLOCK: Final = 1 << 18
 """Fits the second-level cache: a fifth faster than 1 MiB where nothing is decompressed."""
 _GZIP_BLOCK: Final = 1 << 16
-_AHEAD: Final = 4
+_AHEAD: Final = 12
+"""Blocks made ahead, 12 MiB at most: while small files are written the decoder gains a lead for the large ones."""
 _PATIENCE: Final = 0.04  # seconds without a block before the job is asked whether to stop
 _LZMA_MEMORY: Final = 512 << 20
 _ZSTD_WINDOW: Final = 1 << 27

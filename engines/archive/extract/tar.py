@@ -148,28 +148,27 @@ class _Unpacking:
     def _place(self, archive: Opened, header: Header, done: bool) -> None:
         run = self.run
         parts = run.parts(header.name)
-        if header.kind is MemberKind.SPECIAL:
+        kind = header.kind
+        if kind is MemberKind.SPECIAL:
             run.leave_out(header.name, "it is a device, pipe or socket")
             return
-        if not parts or not run.select.wants(parts):
+        if not parts or (run.select and not run.select.wants(parts)):
             return
-        if header.kind is MemberKind.FOLDER:
+        if kind is MemberKind.FOLDER:
             run.tree.folder(parts, mode=header.mode, mtime=header.mtime)
             run.folders += 1
             return
         again = self._again(parts, header, done)
         if again is None:
             return
-        match header.kind:
-            case MemberKind.SYMLINK:
-                if run.tree.symlink(again, header.link):
-                    run.links += 1
-                else:
-                    run.leave_out(header.name, "it is a link that leads outside")
-            case MemberKind.HARDLINK:
-                self._hardlink(again, header, done)
-            case _:
-                self._file(archive, again, header, done)
+        if kind is MemberKind.FILE:
+            self._file(archive, again, header, done)
+        elif kind is MemberKind.HARDLINK:
+            self._hardlink(again, header, done)
+        elif run.tree.symlink(again, header.link):
+            run.links += 1
+        else:
+            run.leave_out(header.name, "it is a link that leads outside")
 
     def _again(self, parts: Parts, header: Header, done: bool) -> Parts | None:
         """Settle a name that came before: in a tar the later member replaces the earlier one."""

@@ -240,25 +240,36 @@ class Reader:
             if block[345] and block[257:263] == b"ustar\0":
                 raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
         link = extended.get(b"linkpath") if extended else None
-        if link is None:
-            link = block[157:257].split(b"\0", 1)[0] if block[157] else b""
-        if b"size" in extended:
-            size = whole(extended[b"size"])
+        if link is None and block[157]:
+            link = block[157:257].split(b"\0", 1)[0]
         mtime = float(number(block[136:148]))
-        if b"mtime" in extended:
-            mtime = fraction(extended[b"mtime"])
-        what = _KINDS.get(kind, MemberKind.FILE if kind.isalpha() and kind.islower() else MemberKind.SPECIAL)
+        if extended:
+            if b"size" in extended:
+                size = whole(extended[b"size"])
+            if b"mtime" in extended:
+                mtime = fraction(extended[b"mtime"])
+        what = _KINDS.get(kind)
+        if what is None:
+            what = MemberKind.FILE if kind.isalpha() and kind.islower() else MemberKind.SPECIAL
         if kind == b"1" and size and b"size" not in extended and not link:
             what = MemberKind.FILE
         if what is MemberKind.FILE and raw.endswith(b"/") and not sparse:
             what = MemberKind.FOLDER
         header = Header(
-            self._decoder.decode(raw), what, size, size, number(block[100:108]) & 0o7777, mtime, os.fsdecode(link)
+            self._decoder.decode(raw),
+            what,
+            size,
+            size,
+            number(block[100:108]) & 0o7777,
+            mtime,
+            os.fsdecode(link) if link else "",
         )
-        if what in (MemberKind.SYMLINK, MemberKind.FOLDER) or (what is MemberKind.SPECIAL and kind in b"346"):
+        if what is not MemberKind.FILE and (
+            what in (MemberKind.SYMLINK, MemberKind.FOLDER)
+            or (what is MemberKind.SPECIAL and kind in b"346")
+            or (what is MemberKind.HARDLINK and b"size" not in extended)
+        ):
             header.size = header.real_size = 0  # some writers fill in a size without data
-        if what is MemberKind.HARDLINK and b"size" not in extended:
-            header.size = header.real_size = 0
         if kind == b"S":
             self._old_gnu_sparse(block, header)
         elif extended and any(key.startswith(b"GNU.sparse.") for key in extended):
