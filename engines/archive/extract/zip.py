@@ -207,12 +207,13 @@ def _small(run: Run, volumes: Volumes, batch: Batch, stop: threading.Event) -> N
     end = batch[-1].entry.ceiling
     span = volumes.pread(end - first, first) if end - first <= _SPAN else b""
     run.budget.spend(sum(job.entry.size for job in batch))
+    view = memoryview(span)
     written = 0
     for job in batch:
         if stop.is_set():
             break
         try:
-            _one(run, volumes, job, span, first)
+            _one(run, volumes, job, span, view, first)
             written += 1
         except TaskdeckError as error:
             run.budget.written -= job.entry.size
@@ -220,25 +221,24 @@ def _small(run: Run, volumes: Volumes, batch: Batch, stop: threading.Event) -> N
     run.wrote(written)
 
 
-def _one(run: Run, volumes: Volumes, job: Job, span: bytes, first: int) -> None:
+def _one(run: Run, volumes: Volumes, job: Job, span: bytes, view: memoryview, first: int) -> None:
+    """One small member; `view` shows `span`, the bytes of the file from `first` on (both empty: not read yet)."""
     entry = job.entry
     data: bytes | bytearray | memoryview
-    if span:
-        start, end = zip_codec.data_range(volumes, entry, span, entry.offset - first)
-    else:
-        start, end = zip_codec.data_range(volumes, entry)
+    start, end = zip_codec.data_range(volumes, entry, span, entry.offset - first if span else 0)
     if entry.flags & 1 or entry.method not in (0, 8):
         data = b"".join(_content(volumes, job, start, end))
     else:
-        raw = memoryview(span)[start - first : end - first] if span else volumes.pread(entry.packed, start)
+        raw = view[start - first : end - first] if span else volumes.pread(entry.packed, start)
         if len(raw) != entry.packed:
             raise damaged(label(entry), "the archive is cut off")
         data = _decode(entry, raw)
-    descriptor = run.tree.create(job.parts, file_mode(entry.mode))
+    mode = entry.mode
+    descriptor = run.tree.create(job.parts, file_mode(mode))
     try:
         if data:
             write_all(descriptor, data)
-        finish(descriptor, entry.mode, entry.mtime)
+        finish(descriptor, mode, entry.mtime)
     except OSError as error:
         raise cannot_make(job.parts, error) from None
     finally:
