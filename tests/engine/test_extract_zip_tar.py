@@ -6,14 +6,17 @@ import errno
 import os
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import Unpacked, run
+from engines.archive.extract.run import Run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
 from engines.errors import TaskdeckError
+from engines.job import Stop, Stopped
 from engines.operations import Conflict, Unzip, ZipInfo, ZipTest
 from tests.support.archives import make_tar, make_zip, odd_tree, snapshot
 from tests.support.jobs import RecordingJob
@@ -186,6 +189,85 @@ def test_large_members_of_a_bare_tar_are_whole_whoever_copies_them(
     unzip(tmp_path / "x.tar", tmp_path / "out")
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
     assert bool(copied) is (kernel != "refuses at once")
+
+
+def _slowly(copying: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel copies 64 KiB at a time and says so."""
+    real = os.copy_file_range
+
+    def copy(source: int, target: int, count: int, offset: int) -> int:
+        copying.set()
+        return real(source, target, min(count, 1 << 16), offset)
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+
+
+def test_cancel_while_the_kernel_copies_ends_soon_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "big", "wb") as big:
+        big.truncate(400_000_000)
+    subprocess.run(["tar", "-cf", "x.tar", "big"], cwd=tmp_path, check=True)
+    (tmp_path / "big").unlink()
+    copying = threading.Event()
+    _slowly(copying, monkeypatch)
+    job = RecordingJob(tmp_path, stop_when=lambda _: Stop.CANCEL if copying.is_set() else None)
+    with pytest.raises(Stopped):
+        run(Unzip(path=str(tmp_path / "x.tar"), destination=str(tmp_path / "out")), job)
+    assert os.listdir(tmp_path) == ["x.tar"]
+    assert max(seen.done for seen in job.seen) < 400_000_000, "what is not copied yet is not counted as done"
+
+
+def test_a_checkpoint_never_counts_a_member_that_is_still_being_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a-big").write_bytes(os.urandom(3_000_000))
+    for number in range(400):
+        (tmp_path / f"in/b{number:03d}").write_bytes(b"small")
+    subprocess.run(["tar", "--sort=name", "-cf", "../x.tar", "."], cwd=tmp_path / "in", check=True)
+    go = threading.Event()
+    real = os.copy_file_range
+
+    def copy(source: int, target: int, count: int, offset: int) -> int:
+        assert go.wait(30)
+        return real(source, target, count, offset)
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    counts: list[int] = []
+
+    def committed(self: Run, count: int) -> None:
+        counts.append(count)
+        if len(counts) == 4:  # four looks at 64 members each: the reader is far beyond the large one
+            go.set()
+
+    monkeypatch.setattr(Run, "committed", committed)
+    unzip(tmp_path / "x.tar", tmp_path / "out")
+    assert max(counts[:4]) == 1, "only the folder before the large member is whole"
+    assert counts[-1] == 402
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
+
+
+def test_a_large_member_that_cannot_be_copied_is_named_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/big").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "in/small").write_bytes(b"small")
+    subprocess.run(["tar", "-cf", "../x.tar", "big", "small"], cwd=tmp_path / "in", check=True)
+
+    def copy(source: int, target: int, count: int, offset: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(tmp_path / "x.tar", tmp_path / "out")
+    assert caught.value.code == "disk.io"
+    assert sorted(os.listdir(tmp_path)) == ["in", "x.tar"]
+    result = unzip(tmp_path / "x.tar", tmp_path / "out", keep_broken=True)
+    assert result.files == 1
+    assert [item.name for item in result.broken] == ["big"]
+    assert sorted(os.listdir(tmp_path / "out (incomplete)")) == ["NOT-UNPACKED.txt", "small"]
 
 
 @pytest.mark.parametrize("cut", [700_000, 2_000_000, 3_900_000])
