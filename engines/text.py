@@ -41,7 +41,7 @@ def amount(count: float, unit: str = "bytes") -> str:
         return size(count)
     if unit == "seconds":
         return clock(count)
-    return f"{count:,.0f} {unit}"
+    return f"{count:,.0f} {unit.removesuffix('s') if count == 1 else unit}"
 
 
 def clock(seconds: float) -> str:

@@ -207,6 +207,11 @@ class Daemon:
         except TaskdeckError as error:
             _LOG.error("the settings stay as they were: %s", error.message)
 
+    async def listen(self, on: bool) -> None:
+        """Open or close the TCP side until the end of this process, whatever the settings say."""
+        self._tcp = on
+        await self._reopen_tcp(self.settings.web)
+
     def _listens(self, settings: WebSettings) -> bool:
         return settings.enabled if self._tcp is None else self._tcp
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -89,3 +89,22 @@ class DaemonFaces:
                 "see `taskdeck config` for what overrides it, and the daemon's log",
             ) from None
         return state
+
+
+class SoloFaces(DaemonFaces):
+    """`Faces` of an engine in this very process: the switch lasts as long as the process.
+
+    Args:
+        client: A client of its socket.
+        listen: Opens or closes its TCP side.
+    """
+
+    def __init__(self, client: Callable[[], TaskClient], listen: Callable[[bool], Awaitable[None]]) -> None:
+        super().__init__(client, None)
+        self._listen = listen
+        self.can_switch = True
+
+    async def switch(self, on: bool) -> FacesState:
+        """Open or close the TCP side."""
+        await self._listen(on)
+        return await self.look()

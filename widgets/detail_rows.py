@@ -71,7 +71,7 @@ def _facts(detail: TaskDetail, width: int) -> list[Row]:
     view = detail.view
     pairs: list[tuple[str, str]] = [("Task", f"{view.id}  {view.op}")]
     sizes = amount(view.done, view.unit)
-    if view.total is not None:
+    if view.total is not None and view.total != view.done:
         sizes = f"{sizes} of {amount(view.total, view.unit)}"
     if view.done or view.total:
         pairs.append(("Done", sizes))

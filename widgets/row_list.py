@@ -24,13 +24,13 @@ class RowList(LineView, can_focus=True):
     RowList { height: 1fr; overflow-y: auto; scrollbar-gutter: stable; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "Down", show=False, id="rows.down"),
-        Binding("k,up", "move(-1)", "Up", show=False, id="rows.up"),
-        Binding("ctrl+f,pagedown", "page(1)", "Page down", show=False, id="rows.page_down"),
-        Binding("ctrl+b,pageup", "page(-1)", "Page up", show=False, id="rows.page_up"),
-        Binding("g,home", "to(0)", "Top", show=False, id="rows.top"),
-        Binding("G,end", "to(-1)", "Bottom", show=False, id="rows.bottom"),
-        Binding("enter", "choose", "Choose", show=False, id="rows.choose"),
+        Binding("j,down", "move(1)", "Down", show=False, id="rows.down", tooltip="Next row."),
+        Binding("k,up", "move(-1)", "Up", show=False, id="rows.up", tooltip="Previous row."),
+        Binding("ctrl+f,pagedown", "page(1)", "Page down", show=False, id="rows.page_down", tooltip="One page down."),
+        Binding("ctrl+b,pageup", "page(-1)", "Page up", show=False, id="rows.page_up", tooltip="One page up."),
+        Binding("g,home", "to(0)", "Top", show=False, id="rows.top", tooltip="First row."),
+        Binding("G,end", "to(-1)", "Bottom", show=False, id="rows.bottom", tooltip="Last row."),
+        Binding("enter", "choose", "Choose", show=False, id="rows.choose", tooltip="Open, take or change the row."),
     ]
     cursor = reactive(0, init=False)
 

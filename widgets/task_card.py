@@ -158,6 +158,7 @@ def third_text(view: TaskView, glyphs: Glyphs, room: int) -> tuple[str, str]:
     if view.state is TaskState.COMPLETED:
         size = amount(view.total if view.total is not None else view.done, view.unit)
         if not view.output:
+            size = size if view.total or view.done else ""
             return cut(size, room, glyphs.ellipsis), "muted"
         lead = f"{size}  "
         return lead + cut_middle(view.output, room - cell_len(lead), glyphs.ellipsis), "muted"

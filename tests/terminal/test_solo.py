@@ -82,6 +82,14 @@ def test_one_process_tells_the_same_story_and_answers_over_tcp(home: tuple[Path,
             "packed by the API",
             60,
         )
+        terminal.type("W")
+        terminal.expect("Dashboard   on, http://127.0.0.1:", 30)
+        terminal.type("l")
+        terminal.expect("/login#code=", 30)
+        terminal.type("w")
+        terminal.expect("Dashboard   off", 30)
+        terminal.press("q")
+        until(lambda: "Dashboard" not in terminal.screen(), "the panel is closed", 30)
         terminal.press("q")
         terminal.expect("status 0", 30)
     with zipfile.ZipFile(folder / "data.zip") as archive:

@@ -120,8 +120,11 @@ def test_a_dumb_terminal_watches_lines_instead(home: tuple[Path, dict[str, str]]
     folder, environment = home
     (folder / "data").mkdir()
     with Pty(TASKDECK, env={**environment, "TERM": "dumb"}) as terminal:
-        terminal.expect("0 active", 60)
+        terminal.expect("0 open tasks; changes follow", 60)
         assert command("zip", environment, str(folder / "data")) == 0
-        terminal.expect("data", 60)
+        terminal.expect("completed", 60)
+        terminal.read(2.5)
+        said = [line.split()[1] for line in terminal.output.decode().splitlines() if " zip " in line]
+        assert said[-1] == "completed" and len(said) == len(set(said)), "each change once"
         assert b"\x1b[?1049h" not in terminal.output, "no full screen"
         assert terminal.process.poll() is None, "it goes on watching"

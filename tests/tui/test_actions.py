@@ -276,7 +276,9 @@ async def test_help_begins_with_what_has_the_keyboard() -> None:
     async with deck() as d:
         await d.press("H", "question_mark")
         text = d.text()
-        assert text.index("List") < text.index("Page down") < text.index("Keys of this screen") < text.index("Export")
+        assert (
+            text.index("List") < text.index("One page down") < text.index("Keys of this screen") < text.index("Export")
+        )
         assert "Pause the task" not in text.split("Keys of this screen")[0]
         await d.press("escape", "e")
         await d.press("question_mark")

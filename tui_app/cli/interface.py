@@ -122,11 +122,14 @@ def _remote(context: Context, url: str, token: str | None) -> int:
 def _solo(context: Context) -> int:
     """Interface, engine and API in this process and one event loop."""
     from tui_app.app import run
+    from tui_app.client.remote import TaskClient
     from tui_app.daemon import Daemon, start_logging
+    from tui_app.faces import SoloFaces
 
     start_logging(context.locations, stderr=False)
     daemon = Daemon(context.locations, context.load_config, tcp=True)
     daemon.claim()
+    client = TaskClient(socket=context.locations.socket(), face="tui")
     started = False
 
     async def connect() -> Tasks:
@@ -136,13 +139,18 @@ def _solo(context: Context) -> int:
             started = True
         return daemon.tasks
 
+    async def closing() -> None:
+        await client.close()
+        await daemon.close()
+
     return run(
         connect,
         daemon.settings,
         where="this process",
-        closing=daemon.close,
+        closing=closing,
         detachable=False,
         settings_file=context.locations.config,
+        faces=SoloFaces(lambda: client, daemon.listen),
         memory=context.locations.memory,
     )
 

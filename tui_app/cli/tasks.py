@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from engines.errors import Exit, TaskdeckError
@@ -19,6 +20,7 @@ from tui_app.cli.waiting import DetachedError, detached, exit_status, wait_for
 from tui_app.client.local import LocalClient, task_path, with_query
 
 _DEFAULT_LIMIT: Final = 20
+_SPOKEN_LIMIT: Final = 500
 _PERIOD: Final = 1.0
 
 
@@ -33,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON document")
     if name == "status":
         parser.add_argument("--watch", "-w", action="store_true", help="show again every second until Ctrl-C")
-        parser.add_argument("--plain", action="store_true", help="one line a task, no heading, nothing cut")
+        parser.add_argument(
+            "--plain",
+            action="store_true",
+            help="one line a task, no heading, nothing cut; with --watch one line a change",
+        )
     elif name == "history":
         parser.add_argument("--csv", action="store_true", help="print all that match as CSV")
     elif name == "show":
@@ -72,6 +78,9 @@ def _window(arguments: argparse.Namespace, words: str, sort: Sort) -> str:
 
 def _status(context: Context, arguments: argparse.Namespace) -> int:
     words = " ".join(arguments.filter)
+    speaking = arguments.watch and (arguments.plain or not is_fancy(sys.stdout))
+    if speaking and arguments.limit == _DEFAULT_LIMIT:
+        arguments.limit = _SPOKEN_LIMIT  # who listens must not miss the end of a task further down
     path = _window(arguments, words, Sort.STATE)
     if arguments.watch and arguments.json:
         raise TaskdeckError("usage", "cannot watch as JSON", "it is one document", "use the API's stream instead")
@@ -79,14 +88,37 @@ def _status(context: Context, arguments: argparse.Namespace) -> int:
     if not arguments.watch:
         _print_status(client, path, arguments)
         return Exit.OK
+    spoken: dict[str, tuple[object, ...]] = {}
     try:
         while True:
-            if is_fancy(sys.stdout):
+            if speaking:
+                _speak(client.get(path, Page).items, spoken)
+            else:
                 sys.stdout.write("\x1b[H\x1b[2J")
-            _print_status(client, path, arguments)
+                _print_status(client, path, arguments)
             time.sleep(_PERIOD)
     except KeyboardInterrupt:
         return Exit.OK
+
+
+def _speak(views: Sequence[TaskView], spoken: dict[str, tuple[object, ...]]) -> None:
+    """Print what changed since the last time, a line a change: another state or note, the next tenth done.
+
+    For screen readers, dumb terminals and pipes. `spoken` is what was told of each task so far.
+    """
+    first = not spoken
+    for view in views:
+        tenth = int((view.fraction or 0.0) * 10) if view.state is TaskState.RUNNING else 0
+        told = (view.state, view.note, tenth)
+        if spoken.get(view.id) != told:
+            spoken[view.id] = told
+            if not (first and view.terminal):  # what had ended before is no change
+                out(task_line(view))
+    if first:
+        spoken.setdefault("", ())
+        active = sum(not view.terminal for view in views)
+        out(f"{plural(active, 'open task')}; changes follow as lines, ctrl+c ends")
+    sys.stdout.flush()
 
 
 def _print_status(client: LocalClient, path: str, arguments: argparse.Namespace) -> None:

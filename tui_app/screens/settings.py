@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,10 +20,14 @@ from widgets.header import Header
 from widgets.line_view import LineView
 from widgets.prompt import LineHistory, Prompt
 from widgets.row_list import RowList
-from widgets.spans import Row, Span, cut
+from widgets.spans import Row, Span, cell_len, cut
 
 _HINTS = (Hint("enter", "change", "change"), Hint("esc", "back", "back"))
-_NAME, _VALUE = 30, 26
+_NAME: Final = 30
+_VALUE: Final = 26
+_ORIGIN: Final = 13
+_HELPED: Final = 100
+"""Cells from which a row has room for its help."""
 
 
 class SettingsScreen(DeckScreen):
@@ -87,11 +91,14 @@ class SettingsScreen(DeckScreen):
         option = self._options[index]
         source = self._config.sources.get(option.key)
         origin = source.origin.value if source is not None else "default"
-        value = cut(display(self.value(option)) or "-", _VALUE - 2)
+        helped = width >= _HELPED  # else the help of the row under the cursor has to do
+        room = _VALUE if helped else max(10, width - _NAME - _ORIGIN)
+        value = cut(display(self.value(option)) or "-", room - 2, self.deck.glyphs.ellipsis)
+        tail = f"{origin:<{_ORIGIN}}{option.help}" if helped else origin
         return [
             Span(f"{option.key:<{_NAME}}"),
-            Span(f"{value:<{_VALUE}}", "muted" if origin == "default" else "value"),
-            Span(cut(f"{origin:<13}{option.help}", max(0, width - _NAME - _VALUE)), "muted"),
+            Span(value + " " * (room - cell_len(value)), "muted" if origin == "default" else "value"),
+            Span(cut(tail, max(0, width - _NAME - room), self.deck.glyphs.ellipsis), "muted"),
         ]
 
     @on(RowList.Moved)
