@@ -177,10 +177,14 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
     return [bz2.compress(view[start : start + step], _NOISE_BLOCK) for start in range(0, len(view), step)]
 
 
-def xz_stream(data: Buffer, level: int, step: Callable[[int], None]) -> list[Buffer]:
-    """A complete .xz stream; `step` hears of every 256 KiB, may raise."""
+def xz_stream(pieces: list[Buffer], level: int, step: Callable[[int], None]) -> list[Buffer]:
+    """A complete .xz stream of the pieces, each let go once packed; `step` hears of every 256 KiB, may raise."""
     packer = lzma.LZMACompressor(lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=lzma_filters(levels.LZMA[level]))
-    return [part for part in (*feed(packer, data, step), packer.flush()) if part]
+    out: list[Buffer] = []
+    pieces.reverse()
+    while pieces:
+        out += [part for part in feed(packer, pieces.pop(), step) if part]
+    return [*out, packer.flush()]
 
 
 def lzma_filters(chosen: levels.LzmaLevel) -> list[dict[str, Any]]:

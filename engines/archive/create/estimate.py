@@ -173,4 +173,4 @@ def _pack(data: bytes, options: Options, check: Callable[[], None]) -> list[code
         case ArchiveFormat.TAR_ZST:
             return codecs.zstd_frame(data, level)
         case _:
-            return [data] if not level else codecs.xz_stream(data[:MIB], level, lambda _: check())
+            return [data] if not level else codecs.xz_stream([data[:MIB]], level, lambda _: check())

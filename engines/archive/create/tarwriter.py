@@ -107,7 +107,8 @@ class TarWriter:
         self._block, self._codec = _codec(form, level, session.step)
         self._members = TarMembers(session.options)
         self._spaces = Spaces(self._block + _ROOM)
-        if not self._single:
+        self._frugal = form is ArchiveFormat.TAR_XZ  # its encoders take all the memory there may be
+        if not (self._single or self._frugal):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
 
     def run(self) -> None:
@@ -245,6 +246,11 @@ class TarWriter:
         outcome.raw = space.length
         if self._single:
             self._pack_continued(space.data, before, outcome)
+        elif self._frugal:
+            pieces: list[Buffer] = [bytes(space.data[at : at + MIB]) for at in range(0, space.length, MIB)]
+            del space
+            outcome.data = codecs.xz_stream(pieces, self._options.level, session.step)
+            return outcome
         elif self._codec is not None:
             outcome.data = self._codec(space.data)
         else:
