@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 
@@ -11,8 +12,18 @@ import pytest
 
 from engines.errors import TaskdeckError
 from tests.support.station import Station
-from tui_app import config
+from tui_app import config, wire
 from tui_app.daemon import Daemon
+
+
+async def test_another_user_is_refused_on_the_unix_socket(
+    station: Station, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The folder of mode 0700 keeps others from the socket; this is the second lock.
+    monkeypatch.setattr(wire, "peer_credentials", lambda connection: (1, os.geteuid() + 4242, 0))
+    async with station.http() as http:
+        answer = await http.get("/api/v1/tasks")
+        assert (answer.status, (await answer.json())["code"]) == (403, "access.denied")
 
 
 async def test_nothing_with_data_answers_without_the_token(station: Station, daemon: Daemon) -> None:
