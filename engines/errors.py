@@ -48,7 +48,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "path.kind": CodeInfo(Exit.USAGE, 422, "The path is a file where a folder is needed, or the reverse."),
     "path.exists": CodeInfo(Exit.CONFLICT, 409, "The target exists and the conflict policy is `fail`."),
     "path.changed": CodeInfo(Exit.FAILED, 409, "A file changed or vanished while it was read."),
-    "path.nested": CodeInfo(Exit.USAGE, 422, "The output would lie inside its own source."),
+    "path.nested": CodeInfo(Exit.USAGE, 422, "The output would replace its own source."),
     "disk.full": CodeInfo(Exit.NO_SPACE, 507, "There is not enough free space."),
     "disk.io": CodeInfo(Exit.FAILED, 500, "The disk refused to read or write."),
     "archive.damaged": CodeInfo(Exit.DAMAGED, 422, "The archive is damaged or truncated."),

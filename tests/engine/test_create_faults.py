@@ -374,6 +374,21 @@ def test_special_files_and_dangling_links_do_not_stop_it(tmp_path: Path) -> None
     assert "the link cannot be followed" in followed.warnings[0]
 
 
+def test_what_was_asked_for_by_name_and_cannot_be_packed_is_told_with_its_cause(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text("fine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    for name, code, words in (("dangling", "path.missing", "a link to 'nowhere'"), ("pipe", "value", "a named pipe")):
+        op = Zip(path=str(tmp_path / name), format=ArchiveFormat.ZIP, level=6, links=Links.FOLLOW)
+        with pytest.raises(TaskdeckError, match=words) as told:
+            run(op, RecordingJob(tmp_path))
+        assert told.value.code == code
+    op = Zip(path=str(tmp_path / "good"), add=(str(tmp_path / "dangling"),), level=6, links=Links.FOLLOW)
+    with pytest.raises(TaskdeckError, match="dangling"):
+        run(op, RecordingJob(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "good", "pipe"]
+
+
 def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()

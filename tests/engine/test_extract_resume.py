@@ -16,6 +16,7 @@ import pytest
 
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import run
+from engines.archive.extract.publish import StrictFolders
 from engines.archive.extract.run import Checkpoints
 from engines.job import Stop, Stopped
 from engines.model import Json
@@ -185,6 +186,41 @@ def test_half_unpacked_inner_archive_is_not_taken_as_done(tmp_path: Path, eager:
     assert sorted(os.listdir(box)) == ["outer", "outer.tar"]
     assert sorted(os.listdir(box / "outer")) == ["a", "b"]
     assert snapshot(box / "outer/a/root") == snapshot(box / "outer/b/root") == expected
+
+
+@pytest.mark.parametrize("into", [None, "fresh", "present"])
+@pytest.mark.parametrize("taken", [False, True])
+def test_killed_between_publishing_and_locking_it_locks_folders_later(
+    tmp_path: Path, into: str | None, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    (source / "root/locked/inner").mkdir(parents=True)
+    (source / "root/locked/inner/f").write_text("1")
+    for folder, mode in (("root/locked/inner", 0o500), ("root/locked", 0o555)):
+        (source / folder).chmod(mode)
+    subprocess.run(["tar", "cf", str(tmp_path / "x.tar"), "root"], cwd=source, check=True)
+    if into == "present":
+        (tmp_path / into).mkdir()
+    if taken and into != "fresh":
+        (tmp_path / (into or "") / "root").write_text("the name is taken")
+
+    class Killed(BaseException):
+        pass
+
+    def die(_folders: StrictFolders) -> None:
+        raise Killed
+
+    op = Unzip(path=str(tmp_path / "x.tar"), destination=str(tmp_path / into) if into else None)
+    first = RecordingJob(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(StrictFolders, "apply", die)
+        with pytest.raises(Killed):
+            run(op, first)
+    run(op, RecordingJob(tmp_path, checkpoint=first.saved[-1]))
+    (found,) = [path.parent for path in tmp_path.rglob("inner") if source not in path.parents]
+    assert oct(found.stat().st_mode & 0o7777) == "0o555"
+    assert oct((found / "inner").stat().st_mode & 0o7777) == "0o500"
+    assert (found / "inner/f").read_text() == "1"
 
 
 def test_nothing_inside_to_unpack_leaves_the_checkpoint_usable(tmp_path: Path, eager: None) -> None:

@@ -201,11 +201,13 @@ class Packing:
         try:
             listing = tree.walk(self._plan.sources)
         except OSError as error:
-            raise unreadable(self._plan.sources[0], error) from error
+            named = (source for source in self._plan.sources if str(source) == error.filename)
+            raise unreadable(next(named, self._plan.sources[0]), error) from error
         if not listing.entries:
-            raise TaskdeckError(
-                "value", f"cannot pack '{display(self._plan.sources[0])}'", "nothing is selected", "relax the filters"
-            )
+            what = f"cannot pack '{display(self._plan.sources[0])}'"
+            if tree.reason:
+                raise TaskdeckError("value", what, tree.reason)
+            raise TaskdeckError("value", what, "nothing is selected", "relax the filters")
         return listing
 
     def _committed(self, checkpoint: Json | None) -> tuple[list[Packed], Json | None]:

@@ -296,6 +296,8 @@ class Tree:
         self._excluded = excluded
         self._check = check
         self._warn = warn
+        self.reason = ""
+        """Why something was left out, if anything was."""
         self._seen = 0
         self._lock = threading.Lock()
         self._recent: OrderedDict[int, Folder] = OrderedDict()
@@ -315,6 +317,8 @@ class Tree:
                 self._walk_folder(parent, None, listing)
                 continue
             info = os.stat(name, dir_fd=parent.handle().fd, follow_symlinks=False)
+            if self._links is Links.FOLLOW and stat.S_ISLNK(info.st_mode):
+                os.stat(source)  # what was asked for by name is not just left out
             base = self._unused(os.fsencode(name), taken)
             entry = self._entry(parent, name, info, base if os.fsencode(name) != base else None)
             if entry is None:
@@ -441,6 +445,7 @@ class Tree:
         return Entry(folder, leaf, info, base, followed=followed)
 
     def _left_out(self, folder: Folder, leaf: str, why: str) -> None:
+        self.reason = why
         self._warn(f"'{display(os.fsdecode(folder.prefix) + leaf)}' is left out: {why}")
 
     def _child(self, parent: Folder, entry: Entry) -> Folder:

@@ -13,7 +13,14 @@ from engines import files
 from engines.archive import passwords
 from engines.archive.containment import Parts, Tree
 from engines.archive.detect import Family, Found, detect
-from engines.archive.extract.publish import Published, StrictFolders, become, merge_into
+from engines.archive.extract.publish import (
+    Published,
+    StrictFolders,
+    become,
+    inode_below,
+    lock_published,
+    merge_into,
+)
 from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, keep_freed_memory, sync_filesystem
 from engines.archive.extract.single import name_of
 from engines.archive.formats import strip_suffix
@@ -162,11 +169,10 @@ def _unpack(op: Unzip, job: Job, found: Found, place: Place, staging: Path, base
     strict: dict[Parts, int] = {}
     if state.get("stage") == "publish":
         report = msgspec.convert(state["result"], Unpacked)
-        for uri, mode in state.get("strict", ()):
-            strict[tuple(from_uri(uri)[1:].split("/"))] = mode
+        strict.update((parts, mode) for parts, mode, _inode in _strict_folders(state))
     else:
         report = _fill(op, job, found, staging, base, int(state.get("members", 0)), strict)
-        kept = [[to_uri(f"/{'/'.join(parts)}"), mode] for parts, mode in strict.items()]
+        kept = [[to_uri(f"/{'/'.join(parts)}"), mode, inode_below(staging, parts)] for parts, mode in strict.items()]
         source = _source(op, staging)
         mark = {"ino": [*_inode(source)], "names": [to_uri(f"/{name}") for name in os.listdir(source)[:1000]]}
         job.save({**base, **mark, "stage": "publish", "result": msgspec.to_builtins(report), "strict": kept})
@@ -176,6 +182,8 @@ def _unpack(op: Unzip, job: Job, found: Found, place: Place, staging: Path, base
         published = _publish(op, job, place, staging, broken=bool(report.broken_count))
         _discard(job, staging)
         folders.apply()
+    if state.get("stage") == "publish":
+        lock_published({published.destination, place.target, place.folder}, _strict_folders(state))
     report.destination = display(published.destination)
     report.location = to_uri(str(published.destination))
     report.renamed, report.skipped, report.replaced = published.renamed, published.skipped, published.replaced
@@ -348,11 +356,17 @@ def _published_before(job: Job, place: Place, identity: list[list[int]]) -> Unpa
         return None  # somebody removed the staging folder
     elif not place.explicit and len(names) == 1:
         destination = destination / names[0]
+    lock_published({destination, place.target, place.folder}, _strict_folders(state))
     job.log("everything was in place already when the last attempt ended")
     report = msgspec.convert(state["result"], Unpacked)
     report.destination, report.location = display(destination), to_uri(str(destination))
     job.release(staging)
     return report
+
+
+def _strict_folders(state: Json) -> list[tuple[Parts, int, int]]:
+    """Path below the staging folder, mode and inode number of folders that lock their owner out."""
+    return [(tuple(from_uri(uri)[1:].split("/")), mode, inode) for uri, mode, inode in state.get("strict", ())]
 
 
 def _inode(path: str | Path) -> tuple[int, int]:

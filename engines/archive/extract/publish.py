@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -348,3 +348,44 @@ def _descend(root: int, parts: tuple[str, ...]) -> int:
             os.close(current)
         current = below
     return current
+
+
+def inode_below(folder: Path, parts: tuple[str, ...]) -> int:
+    """The inode number of a folder below another, 0 when it is not there."""
+    with suppress(OSError), files.open_folder(folder) as root:
+        found = _descend(root, parts)
+        try:
+            return os.fstat(found).st_ino
+        finally:
+            os.close(found)
+    return 0
+
+
+def lock_published(bases: Iterable[Path], kept: Sequence[tuple[tuple[str, ...], int, int]]) -> None:
+    """Give folders that an earlier attempt had moved already their strict modes.
+
+    Args:
+        bases: Where they may have gone; as they are, without their root, or below a root that was renamed.
+        kept: Path below the staging folder, mode, and the inode number by which the folder is known again.
+    """
+    deepest_first = sorted(kept, key=lambda item: len(item[0]), reverse=True)
+    for base in bases:
+        with suppress(OSError), files.open_folder(base) as root:
+            roots = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+            for parts, mode, inode in deepest_first[:_STRICT]:
+                ways = [parts, parts[1:], *((name, *parts[1:]) for name in roots)]
+                any(_lock(root, way, mode, inode) for way in ways)
+
+
+def _lock(root: int, parts: tuple[str, ...], mode: int, inode: int) -> bool:
+    try:
+        found = _descend(root, parts)
+    except OSError:
+        return False
+    try:
+        if inode == 0 or os.fstat(found).st_ino != inode:
+            return False
+        os.fchmod(found, mode)
+    finally:
+        os.close(found)
+    return True
