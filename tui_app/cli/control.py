@@ -87,7 +87,8 @@ def _report(name: str, outcomes: list[Outcome], *, json: bool) -> int:
         elif not json:
             view = None if name == Action.REMOVE else outcome.view
             state = "removed" if view is None else view.state.value
-            out(f"{outcome.id} {state}")
+            note = f": {view.note}" if view is not None and view.note else ""
+            out(f"{outcome.id} {state}{note}")
     return status
 
 

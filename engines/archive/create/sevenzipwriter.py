@@ -152,18 +152,15 @@ class SevenZipWriter:
     def _pack(self, piece: Sequence[Entry | _Range | _Failed]) -> _Outcome:
         outcome = _Outcome()
         raw: list[bytes] = []
-        for part in piece:
-            self._session.step()
-            try:
-                if isinstance(part, _Failed):
-                    outcome.failed.append(part)
-                elif isinstance(part, _Range):
-                    self._read_range(part, raw, outcome)
-                else:
-                    self._read_entry(part, raw, outcome)
-            except OSError as error:
-                assert isinstance(part, Entry)
-                outcome.failed.append(_Failed(part, error))
+        try:
+            for part in piece:
+                self._session.step()
+                self._read(part, raw, outcome)
+        except BaseException:
+            for part in piece:  # nobody may wait for this piece's turn in vain
+                if isinstance(part, _Range) and part.file.digest is not None:
+                    part.file.digest.skip()
+            raise
         data = b"".join(raw)
         raw.clear()
         if not data:
@@ -175,6 +172,18 @@ class SevenZipWriter:
         else:
             outcome.data = codecs.lzma2_piece(data, self._level, self._session.step)
         return outcome
+
+    def _read(self, part: Entry | _Range | _Failed, raw: list[bytes], outcome: _Outcome) -> None:
+        try:
+            if isinstance(part, _Failed):
+                outcome.failed.append(part)
+            elif isinstance(part, _Range):
+                self._read_range(part, raw, outcome)
+            else:
+                self._read_entry(part, raw, outcome)
+        except OSError as error:
+            assert isinstance(part, Entry)
+            outcome.failed.append(_Failed(part, error))
 
     def _read_entry(self, entry: Entry, raw: list[bytes], outcome: _Outcome) -> None:
         changed = False

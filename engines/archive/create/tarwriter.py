@@ -231,17 +231,20 @@ class TarWriter:
                 entries = cast("list[Entry]", chunk.pieces)
                 done = msgspec.msgpack.decode(body, type=list[Done])
                 return _Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
-        session.step()
         outcome = _Outcome()
         space = self._spaces.take()
         try:
+            session.step()
             for piece in chunk.pieces:
                 self._assemble(piece, space, outcome)
             if after is not None:
                 after.set_result(bytes(space.data[-codecs.DICTIONARY :]))
-        except BaseException:
+        except BaseException:  # nobody may wait for this chunk in vain
             if after is not None:
                 after.set_result(b"")
+            for piece in chunk.pieces:
+                if isinstance(piece, _Range) and piece.file.digest is not None:
+                    piece.file.digest.skip()
             raise
         outcome.raw = space.length
         if self._single:
