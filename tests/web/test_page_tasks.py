@@ -240,12 +240,14 @@ async def test_axe_finds_nothing(deck: tuple[Site, FakeTasks], open_page: OpenPa
 
 
 async def test_any_number_of_tasks_can_be_scrolled_to_with_few_cards(tmp_path: Path, open_page: OpenPage) -> None:
-    tasks = FakeTasks(seeded(3000))
-    wanted = [view.id for view in tasks.page(Query(limit=3000)).items]
+    tasks = FakeTasks(seeded(1200))
+    wanted = [view.id for view in tasks.page(Query(limit=1200)).items]
     async with site(tasks, tmp_path) as served, open_page(served.link()) as page:
         await settled(page)
         seen: list[str] = []
-        for place in range(0, 3000, 21):  # a screen shows more than 21 tasks: what is on it is asked for by place
+        for place in range(
+            0, 1200, 24
+        ):  # a screen and its surroundings hold more than 24: what is on it is asked for by place
             at = page.locator(f'.card[aria-posinset="{place + 1}"]')
             await page.evaluate(
                 "place => { const box = document.getElementById('tasks'), style = getComputedStyle(box);"
@@ -256,7 +258,7 @@ async def test_any_number_of_tasks_can_be_scrolled_to_with_few_cards(tmp_path: P
             )
             await expect(at).to_be_in_viewport()
             seen += await page.evaluate(
-                "place => Array.from({length: 21}, (_, n) => "
+                "place => Array.from({length: 24}, (_, n) => "
                 "document.querySelector(`.card[aria-posinset='${place + n + 1}']`)?.dataset.id).filter(Boolean)",
                 place,
             )
