@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from mmap import mmap
 from typing import Final
 
 _KEPT: Final = 3 << 20
@@ -77,7 +77,7 @@ class Spaces:
         try:
             space = self._unused.pop()
         except IndexError:
-            return Space(mmap(-1, self._size, flags=MAP_PRIVATE | MAP_ANONYMOUS))  # goes back whole, leaves no gaps
+            return Space(bytearray(self._size))
         space.length = 0
         return space
 

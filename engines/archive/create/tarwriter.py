@@ -106,8 +106,9 @@ class TarWriter:
         self._single = form is ArchiveFormat.TAR_GZ and session.options.single_member
         self._block, self._codec = _codec(form, level, session.step)
         self._members = TarMembers(session.options)
-        self._spaces = Spaces(self._block + _ROOM)
         self._frugal = form is ArchiveFormat.TAR_XZ  # its encoders take all the memory there may be
+        self._stretch = MIB if self._frugal else self._block
+        self._spaces = Spaces(self._stretch + _ROOM)
         if not (self._single or self._frugal):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
 
@@ -196,7 +197,7 @@ class TarWriter:
         position = seen
         for number, (start, end) in enumerate(todo):
             while start < end:
-                length = min(end - start, max(self._block - self._chunk.weight, tarformat.BLOCK))
+                length = min(end - start, max(self._block - self._chunk.weight, tarformat.BLOCK), self._stretch)
                 last = number == len(todo) - 1 and start + length == end
                 trailing = file.size - end if last else 0
                 self._add(
@@ -233,10 +234,14 @@ class TarWriter:
                 return _Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
         outcome = _Outcome()
         space = self._spaces.take()
+        pieces: list[Buffer] = []
         try:
             session.step()
             for piece in chunk.pieces:
                 self._assemble(piece, space, outcome)
+                if self._frugal and space.length >= MIB:
+                    pieces.append(bytes(space.data))
+                    space.length = 0
             if after is not None:
                 after.set_result(bytes(space.data[-codecs.DICTIONARY :]))
         except BaseException:  # nobody may wait for this chunk in vain
@@ -250,10 +255,8 @@ class TarWriter:
         if self._single:
             self._pack_continued(space.data, before, outcome)
         elif self._frugal:
-            pieces: list[Buffer] = [bytes(space.data[at : at + MIB]) for at in range(0, space.length, MIB)]
-            del space
+            pieces.append(bytes(space.data))  # the list lets go of each piece once it is packed
             outcome.data = codecs.xz_stream(pieces, self._options.level, session.step)
-            return outcome
         elif self._codec is not None:
             outcome.data = self._codec(space.data)
         else:
