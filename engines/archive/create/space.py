@@ -73,7 +73,7 @@ class Spaces:
         self._unused: list[Space] = []
 
     def take(self) -> Space:
-        """An empty one."""
+        """An empty one, used before if there is one."""
         try:
             space = self._unused.pop()
         except IndexError:
