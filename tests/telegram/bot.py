@@ -19,7 +19,7 @@ from engines.tasks.service import TaskService
 from tests.telegram_server import Person, TelegramServer
 from tui_app.telegram.service import TelegramService, Timing
 
-TIMING = Timing(login=5.0, watchdog=60.0, grace=2.0, stop=1.5, intervals=(0.2, 0.3))
+TIMING = Timing(login=30.0, watchdog=60.0, grace=2.0, stop=1.5, intervals=(0.2, 0.3))
 
 
 @dataclass
@@ -74,7 +74,7 @@ async def running_bot(
     await service.start()
     try:
         if wait:
-            await asyncio.wait_for(service.connected(), 20)
+            await asyncio.wait_for(service.connected(), 60)
         yield Bot(telegram, tasks, service, Path(settings.roots[0]), state, settings)
     finally:
         async with asyncio.timeout(15):

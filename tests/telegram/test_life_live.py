@@ -66,7 +66,7 @@ async def test_a_key_the_server_forgot_is_replaced_by_a_fresh_login(
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
         pass
     telegram.forget_keys()
-    timing = Timing(login=2.0, grace=1.0, stop=1.0)
+    timing = Timing(login=4.0, grace=1.0, stop=1.0)
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing):
         ann.say("/id")
         await ann.receives(lambda m: "You:" in m.text)
@@ -100,7 +100,7 @@ async def test_the_watchdog_connects_anew_when_nothing_answers(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
     ann = telegram.person("Ann")
-    timing = Timing(login=5.0, watchdog=0.3, grace=1.0, stop=1.0, intervals=TIMING.intervals)
+    timing = Timing(login=30.0, watchdog=0.3, grace=1.0, stop=1.0, intervals=TIMING.intervals)
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing):
         logins = telegram.count("help.GetConfig")
         telegram.fail("updates.GetState", "AUTH_KEY_UNREGISTERED", 401)
@@ -127,7 +127,7 @@ async def test_the_watchdog_notices_that_updates_stopped_coming(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
     ann = telegram.person("Ann")
-    timing = Timing(login=5.0, watchdog=0.3, grace=1.0, stop=1.0, intervals=TIMING.intervals)
+    timing = Timing(login=30.0, watchdog=0.3, grace=1.0, stop=1.0, intervals=TIMING.intervals)
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing):
         telegram.deaf = True
         logins = telegram.count("help.GetConfig")
@@ -177,7 +177,7 @@ async def test_many_tasks_against_the_edit_limit_meet_no_refusal(
     """The figure of a minute, in a tenth of the time: 20 edits in 6 seconds, intervals a tenth of the real ones."""
     ann = telegram.person("Ann")
     telegram.limit("messages.EditMessage", 20, 6.0)
-    timing = Timing(login=5.0, grace=2.0, stop=1.0, intervals=(0.31, 0.41))
+    timing = Timing(login=30.0, grace=2.0, stop=1.0, intervals=(0.31, 0.41))
     settings = msgspec.structs.replace(settings_for(root, ann), tasks=TasksSettings(parallel_compress=4))
     with added_operations():
         async with running_bot(telegram, tmp_path, settings, timing=timing) as bot:
