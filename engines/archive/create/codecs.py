@@ -6,6 +6,7 @@ All of them release the interpreter lock while they work, so that threads use al
 from __future__ import annotations
 
 import bz2
+import contextlib
 import importlib
 import importlib.util
 import lzma
@@ -40,6 +41,7 @@ DEFLATE_END: Final = b"\x03\x00"
 
 _STORED_MAX: Final = 65535
 _NOISE_BLOCK: Final = 3
+_M_MMAP_THRESHOLD: Final = -3
 _PROBES: Final = 8
 _PROBE_BYTES: Final = 2048
 _local = threading.local()
@@ -175,6 +177,17 @@ def bzip2_stream(data: Buffer, level: int) -> list[Buffer]:
     view = memoryview(data)
     step = _NOISE_BLOCK * 100_000
     return [bz2.compress(view[start : start + step], _NOISE_BLOCK) for start in range(0, len(view), step)]
+
+
+def give_memory_back() -> None:
+    """Let large memory go back to the system when it is freed, instead of staying for later (glibc; else nothing).
+
+    LZMA encoders take 40 MiB each time; glibc keeps pieces of them, half as much again.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 512 << 10)
 
 
 def xz_stream(pieces: list[Buffer], level: int, step: Callable[[int], None]) -> list[Buffer]:

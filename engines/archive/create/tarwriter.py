@@ -109,6 +109,8 @@ class TarWriter:
         self._frugal = form is ArchiveFormat.TAR_XZ  # its encoders take all the memory there may be
         self._stretch = MIB if self._frugal else self._block
         self._spaces = Spaces(self._stretch + _ROOM)
+        if self._frugal:
+            codecs.give_memory_back()
         if not (self._single or self._frugal):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
 
