@@ -11,9 +11,9 @@ from typing import Final
 
 from engines.errors import Exit, TaskdeckError
 from engines.names import display
+from tui_app import wire
 from tui_app.client.local import LocalClient, UnixConnection
 from tui_app.locations import Locations, private_directory
-from tui_app.wire import StopRequest
 
 START_TIMEOUT: Final = 20.0
 """Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
@@ -53,7 +53,7 @@ def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bo
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if answers(locations):
-            _forget(child)
+            _part_with(child, locations)
             return True
         if child.poll() is not None:
             # Another command may have started one at the same moment: then ours found the lock taken.
@@ -77,7 +77,7 @@ def stop_daemon(locations: Locations, *, drain: bool = False) -> None:
     client = LocalClient(locations, any_version=True)
     try:
         pid = client.hello().pid
-        client.post("/api/v1/stop", dict[str, bool], StopRequest(drain))
+        client.post("/api/v1/stop", dict[str, bool], wire.StopRequest(drain))
     finally:
         client.close()
     _gone(pid, None if drain else _STOP_WITHIN)
@@ -116,6 +116,21 @@ def _appears(locations: Locations, seconds: float) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def _part_with(child: subprocess.Popen[bytes], locations: Locations) -> None:
+    """Let our daemon run on; one that lost the race to another command's must not start late, after a `stop`."""
+    connection = UnixConnection(locations.socket(), 2.0)
+    try:
+        connection.connect()
+        listening, _uid, _gid = wire.peer_credentials(connection.sock)
+        if listening != child.pid:
+            child.terminate()
+    except OSError:
+        return
+    finally:
+        connection.close()
+        _forget(child)
 
 
 def _forget(child: subprocess.Popen[bytes]) -> None:
