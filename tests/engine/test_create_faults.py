@@ -334,8 +334,12 @@ def test_a_large_file_cut_short_while_it_is_read_is_reported(tmp_path: Path, for
 
 @pytest.mark.parametrize("form", [ArchiveFormat.ZIP, ArchiveFormat.TAR])
 def test_a_folder_swapped_for_a_link_cannot_lead_out(
-    tmp_path: Path, form: ArchiveFormat, after_listing: Callable[[Callable[[], object]], None]
+    tmp_path: Path,
+    form: ArchiveFormat,
+    after_listing: Callable[[Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("engines.archive.create.source._OPEN_FOLDERS", 64)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "inner.txt").write_text("SECRET OF SOMEBODY ELSE")

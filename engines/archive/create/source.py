@@ -26,7 +26,7 @@ from engines.names import display
 from engines.operations import Links
 from engines.paths import PathPolicy
 
-_OPEN_FOLDERS: Final = max(64, min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 5))
+_OPEN_FOLDERS = max(64, min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 5))
 """Folder descriptors kept open: a fifth of what the process may have. Opening one again takes 15 us."""
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # Without O_NONBLOCK a file swapped for a FIFO would block the open for ever.
