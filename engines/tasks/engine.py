@@ -270,35 +270,32 @@ class Engine:
     async def _failed(self, record: Record, error: ErrorInfo) -> None:
         error = self._redacted(record, error)
         if error.code == "disk.full":
-            await self.remove_claims(record.id)
-            await self._move(
+            await self._start_over_later(
                 record,
                 Step.HOLD,
                 TaskState.PAUSED,
-                patient=True,
-                also=[_no_claims(record)],
                 reason=WaitReason.DISK,
                 note=f"{error.message} Goes on by itself when space returns.",
                 disk_free=disk.free_space(record, self.policy),
-                checkpoint=None,
             )
         elif error.code == "password.needed" and (names := _secret_fields(record)):
-            await self.remove_claims(record.id)
-            await self._move(
+            await self._start_over_later(
                 record,
                 Step.WAIT,
                 TaskState.WAITING,
-                patient=True,
-                also=[_no_claims(record)],
                 reason=WaitReason.PASSWORD,
                 note="Waits for a password.",
                 secret_names=names[:1],
-                checkpoint=None,
             )
         elif error.code in _PASSING and record.crashes + 1 < record.max_attempts:
             await self._retry_later(record, error.message, crashes=record.crashes + 1)
         else:
             await self.fail(record, error)
+
+    async def _start_over_later(self, record: Record, step: Step, target: TaskState, **changes: Any) -> None:
+        """Remove what the run left and let the task wait for what it lacked; it begins anew then."""
+        await self.remove_claims(record.id)
+        await self._move(record, step, target, patient=True, also=[_no_claims(record)], checkpoint=None, **changes)
 
     async def _retry_later(self, record: Record, why: str, *, crashes: int | None = None) -> None:
         count = record.crashes if crashes is None else crashes
