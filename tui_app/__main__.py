@@ -13,6 +13,10 @@ def main() -> int:
     from tui_app.cli.main import run
 
     status = run(sys.argv[1:])
+    if "engines.tasks.foreground" in sys.modules:  # an operation ran here: its threads may be busy for seconds yet
+        from engines.tasks.processes import leave
+
+        leave(status)
     gc.freeze()  # the interpreter looks for cycles three times while it ends; 15 ms that nobody needs
     return status
 

@@ -1,10 +1,12 @@
-"""Questions to the kernel about processes: how one ended, whether a group stands still, who was left behind."""
+"""Processes: how one ended, how to end this one, whether a group stands still, who was left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Final
+import sys
+from contextlib import suppress
+from typing import Final, NoReturn
 
 TOKEN: Final = "TASKDECK_RUN"  # noqa: S105 - the name of a variable
 """Environment variable that marks every process of one state folder, so that left-overs are found at boot."""
@@ -28,6 +30,18 @@ def death(status: int) -> str:
         signal.SIGXCPU: "it used up its processor time",
     }
     return words.get(number, f"{number.name} ended it")
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once, its standard streams flushed; for one whose files are closed and whose tools are ended.
+
+    The interpreter would first wait for every thread, and one that has been told to stop may still be in a call of a
+    compressor: 3 s were seen for a block of Zstandard 19.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # there is none, nobody reads it, or it is closed
+            stream.flush()
+    os._exit(status)
 
 
 def group_stopped(group: int) -> bool:

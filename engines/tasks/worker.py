@@ -28,6 +28,7 @@ from engines.names import display
 from engines.paths import PathPolicy, to_uri
 from engines.process import Tool
 from engines.settings import Settings
+from engines.tasks.processes import leave
 
 _PR_SET_PDEATHSIG: Final = 1
 _encode = msgspec.json.Encoder().encode
@@ -200,6 +201,7 @@ def main(argv: Sequence[str]) -> None:
     if line is None:
         return
     out.send(_run(line, out, rest))
+    leave(0)
 
 
 def _run(line: JobLine, out: Pipe, rest: bytes) -> Json:

@@ -75,3 +75,17 @@ def test_signal_cancels_and_removes_what_is_half_done(tmp_path: Path, number: si
     output, _ = child.communicate(timeout=10)
     assert output.decode().strip() == "task.cancelled"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_program_ends_although_a_thread_of_its_operation_is_stuck() -> None:
+    code = (
+        "import sys, threading, engines.tasks.foreground\n"
+        "from tui_app.__main__ import main\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "sys.argv = ['taskdeck', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2], env=environment(), timeout=20
+    )
+    assert (done.returncode, done.stdout[:9], done.stderr) == (0, b"taskdeck ", b"")

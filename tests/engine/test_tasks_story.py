@@ -49,6 +49,14 @@ async def test_cancelled_task_leaves_nothing(tmp_path: Path) -> None:
         assert list(deck.root.iterdir()) == []
 
 
+async def test_task_ends_although_a_thread_of_it_is_stuck(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        view = await deck.ended((await deck.act("stuck")).id)
+        assert view.state is TaskState.COMPLETED, view
+        _, lines = await deck.service.log(view.id)
+        assert any("printed last" in line for line in lines)
+
+
 async def test_tasks_go_on_from_their_checkpoint_after_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
         runs = await deck.steps("runs", count=200)

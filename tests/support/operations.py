@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,6 +111,9 @@ def run_act(op: Act, job: Job) -> ActResult:
             job.claim(Path(op.text)).mkdir()
             (Path(op.text) / "inside").write_text("x")
             time.sleep(60)
+        case "stuck":  # a thread of it never ends
+            threading.Thread(target=threading.Event().wait).start()
+            print("printed last")
         case "segfault":
             ctypes.string_at(0)
         case "kill":

@@ -272,7 +272,7 @@ class Packing:
             failed = False
         finally:
             session.close(failed=failed)
-            journal.close()
+            journal.close(wait=not failed or self._job.keep_partial())
             self._worth_keeping = journal.committed and self._info.resumable
         return session.members
 

@@ -87,6 +87,7 @@ class Journal:
         self._mark = output.position
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._running: Future[None] | None = None
+        self._dropped = False
         self.committed = length > 0
         """Whether a later attempt has something to go on from."""
         self.fresh: list[Packed] = []
@@ -123,6 +124,8 @@ class Journal:
             frame = frame[written:]
         os.fdatasync(self._fd)
         self._output.sync()
+        if self._dropped:
+            return
         self._job.save({**checkpoint, "journal": self._length})
         self.committed = True
 
@@ -132,13 +135,21 @@ class Journal:
         Raises:
             OSError: It failed.
         """
-        self._thread.shutdown(wait=True)
         if self._running is not None:
             self._running.result()
 
-    def close(self) -> None:
-        """Stop; errors are of no interest any more."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool) -> None:
+        """Stop; errors are of no interest any more.
+
+        Args:
+            wait: For a commit under way: a slow disk takes its time. Otherwise it ends by itself and is not saved.
+        """
+        self._dropped = not wait
+        if self._running is not None:
+            self._thread.submit(self._close_file)
+        self._thread.shutdown(wait=wait)
+
+    def _close_file(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import deque
@@ -236,6 +237,7 @@ class WriteBehind:
         with self._turn:
             while len(self._queue) > 1:
                 self._queue.pop()  # the first is under way
+                self._error = OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))  # nobody waits for what is dropped
             self._closed = True
             self._turn.notify_all()
         self._thread.join()
