@@ -278,11 +278,15 @@ def remove(path: str | Path) -> None:
         return
 
 
-def remove_at(folder_fd: int, name: str) -> None:
+def remove_at(folder_fd: int, name: str, *, backwards: bool = False) -> None:
     """Remove `name` in an open folder, with everything below it; absent names are fine.
 
     Depth is limited by memory, not by descriptors or the longest path: at most three descriptors are open, and
     the way back up is checked, so that a folder moved meanwhile ends the removal instead of leading it away.
+
+    Args:
+        backwards: Take the entries of each folder last to first. Two processes that start from either end share
+            the work: each lets the other remove what it finds gone.
     """
     try:
         os.unlink(name, dir_fd=folder_fd)
@@ -293,7 +297,7 @@ def remove_at(folder_fd: int, name: str) -> None:
         if not stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
             raise
     with suppress(FileNotFoundError):
-        _remove_folder(folder_fd, name)
+        _remove_folder(folder_fd, name, backwards)
 
 
 @dataclass(slots=True)
@@ -306,28 +310,28 @@ class _Level:
     rescans: int = 3
 
 
-def _remove_folder(folder_fd: int, name: str) -> None:
+def _remove_folder(folder_fd: int, name: str, backwards: bool) -> None:
     trail: list[_Level] = []
     current = os.dup(folder_fd)
     try:
-        current = _descend(current, name, trail)
+        current = _descend(current, name, trail, backwards)
         while trail:
             level = trail[-1]
             if level.folders:
                 with suppress(FileNotFoundError):
-                    current = _descend(current, level.folders.pop(), trail)
+                    current = _descend(current, level.folders.pop(), trail, backwards)
                 continue
             trail.pop()
             above = os.open("..", DIRECTORY_FLAGS, dir_fd=current) if trail else os.dup(folder_fd)
             if _identity(above) != level.parent:
                 os.close(above)
                 raise OSError(errno.ESTALE, "a folder was moved while it was removed", level.name)
-            current = _leave(current, above, level, trail)
+            current = _leave(current, above, level, trail, backwards)
     finally:
         os.close(current)
 
 
-def _leave(current: int, above: int, level: _Level, trail: list[_Level]) -> int:
+def _leave(current: int, above: int, level: _Level, trail: list[_Level], backwards: bool) -> int:
     """Remove the emptied folder `current` from `above`; the descriptor to go on with."""
     try:
         os.rmdir(level.name, dir_fd=above)
@@ -336,7 +340,7 @@ def _leave(current: int, above: int, level: _Level, trail: list[_Level]) -> int:
     except OSError as error:
         if error.errno == errno.ENOTEMPTY and level.rescans:  # somebody still writes into it
             level.rescans -= 1
-            level.folders = _empty_files(current)
+            level.folders = _empty_files(current, backwards)
             trail.append(level)
             os.close(above)
             return current
@@ -346,7 +350,7 @@ def _leave(current: int, above: int, level: _Level, trail: list[_Level]) -> int:
     return above
 
 
-def _descend(current: int, name: str, trail: list[_Level]) -> int:
+def _descend(current: int, name: str, trail: list[_Level], backwards: bool) -> int:
     """Open a folder below `current` (which is closed) and remove what is no folder in it."""
     try:
         below = os.open(name, DIRECTORY_FLAGS, dir_fd=current)
@@ -355,22 +359,29 @@ def _descend(current: int, name: str, trail: list[_Level]) -> int:
         below = os.open(name, DIRECTORY_FLAGS, dir_fd=current)
     parent = _identity(current)
     os.close(current)
-    trail.append(_Level(name, parent, _empty_files(below)))
+    trail.append(_Level(name, parent, _empty_files(below, backwards)))
     return below
 
 
-def _empty_files(fd: int) -> list[str]:
-    """Unlink everything in a folder that is no folder; the names of the folders in it."""
+def _empty_files(fd: int, backwards: bool) -> list[str]:
+    """Unlink everything in a folder that is no folder; the names of the folders in it, the last to be next."""
     folders = []
-    os.lseek(fd, 0, os.SEEK_SET)
-    with os.scandir(fd) as entries:
-        for entry in list(entries):
+    for entry in _listing(fd)[:: -1 if backwards else 1]:
+        try:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
             else:
-                with suppress(FileNotFoundError):
-                    _unlink(entry.name, fd)
-    return folders
+                _unlink(entry.name, fd)
+        except FileNotFoundError:
+            continue
+    return folders[::-1]
+
+
+def _listing(fd: int) -> list[os.DirEntry[str]]:
+    os.lseek(fd, 0, os.SEEK_SET)
+    with suppress(FileNotFoundError), os.scandir(fd) as entries:  # a folder that is gone by now cannot be listed
+        return list(entries)
+    return []
 
 
 def _unlink(name: str, fd: int) -> None:

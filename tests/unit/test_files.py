@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,24 @@ def test_remove_does_not_follow_links_and_empties_closed_folders(tmp_path: Path)
     assert os.listdir(tmp_path) == ["outside"]
     assert os.listdir(outside) == ["kept"]
     files.remove(tree)  # absent is fine
+
+
+def test_removals_from_both_ends_of_one_folder_leave_nothing_and_do_not_fail(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / "tree" / f"{number % 7}" / f"{number}"
+        folder.mkdir(parents=True)
+        for name in "abcdefgh":
+            (folder / name).touch()
+    with files.open_folder(tmp_path) as descriptor:
+
+        def backwards() -> None:
+            files.remove_at(descriptor, "tree", backwards=True)
+
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(backwards)
+            files.remove_at(descriptor, "tree")
+            other.result()
+    assert not os.listdir(tmp_path)
 
 
 def test_remove_handles_trees_deeper_than_path_max_and_the_descriptor_limit(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from engines import files
 from engines.archive import passwords
 from engines.archive.containment import Parts, Tree
 from engines.archive.detect import Family, Found, detect
+from engines.archive.extract.discarding import remove_large
 from engines.archive.extract.publish import (
     Published,
     StrictFolders,
@@ -394,7 +395,7 @@ def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | N
 
 def _discard(job: Job, staging: Path) -> None:
     try:
-        files.remove(staging)
+        remove_large(staging)
     except OSError as error:
         job.log(f"could not remove '{display(staging)}': {error.strerror}", level="warning")
         return

@@ -31,6 +31,7 @@ T = TypeVar("T")
 SHOWN: Final = 100
 """Members named in a result at most; counts are always complete."""
 _CHECKPOINT_SECONDS: Final = 1.0
+_TICK: Final = 0.02
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
 _M_MMAP_THRESHOLD: Final = -3
 
@@ -370,7 +371,7 @@ class Keeping:
 class Batches(Generic[T]):
     """Runs batches of members in threads, in order of start, and knows up to where all are done.
 
-    The calling thread only watches: it calls `tick(committed)` about 20 times a second, which may raise to stop.
+    The calling thread only watches: it calls `tick(committed)` about 50 times a second, which may raise to stop.
     The first error of a batch ends the others at their next step.
 
     Args:
@@ -413,7 +414,7 @@ class Batches(Generic[T]):
             thread.start()
         try:
             while any(thread.is_alive() for thread in pool):
-                self._wake.wait(0.04)
+                self._wake.wait(_TICK)
                 self._wake.clear()
                 tick(self._prefix)
         except BaseException:
