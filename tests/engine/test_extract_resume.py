@@ -50,10 +50,11 @@ def corpus(folder: Path, count: int = 400) -> Path:
 
 
 def after(checks: int, stop: Stop, *, saved: bool = False) -> Callable[[RecordingJob], Stop | None]:
-    """Stop at this many checks, and not before a checkpoint when `saved`."""
+    """Stop at this many checks, and when `saved` not before a checkpoint that counts members."""
 
     def when(job: RecordingJob) -> Stop | None:
-        return stop if job.checks >= checks and (job.saved or not saved) else None
+        counted = bool(job.saved) and job.saved[-1].get("members") != 0
+        return stop if job.checks >= checks and (counted or not saved) else None
 
     return when
 
