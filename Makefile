@@ -7,7 +7,7 @@ EXTRAS := telegram,bundled,fast
 # Quiet twice: errors are shown, but not warnings about other people's packaging.
 PIP    := $(BIN)/pip install --quiet --quiet
 
-.PHONY: help run test test-pyrogram lint types bench setup setup-dev system clean
+.PHONY: help run test test-pyrogram prove lint types bench setup setup-dev system clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: setup-dev lint ## lint, types, import contracts and every test
 
 test-pyrogram: setup-dev .venv-pyrogram/.installed ## the chat's core tests with pyrogram 2.0.106 in the place of kurigram
 	TASKDECK_TEST_PYROGRAM=2.0.106 PYTHONPATH=.venv-pyrogram $(BIN)/pytest -m pyrogram -n auto --dist worksteal tests/telegram
+
+prove: setup-dev ## take every security rule of the dashboard out, one at a time: a test has to fail (minutes)
+	$(BIN)/python -m tests.web.removals
 
 lint: setup-dev ## style, types and import contracts
 	$(BIN)/ruff check .
@@ -57,4 +60,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .venv-pyrogram .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .venv-pyrogram .proxies .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

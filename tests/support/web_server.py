@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -16,6 +19,8 @@ from tui_app.web.access import AccessBook, Scope
 from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
 from tui_app.web.server import Server
+
+J = {"Content-Type": "application/json"}
 
 
 @dataclass
@@ -76,3 +81,42 @@ async def site(
         yield Site(deck, server, port, tokens)
     finally:
         await server.stop()
+
+
+async def ask(
+    served: Site, method: str, path: str, *, headers: dict[str, str] | None = None, data: bytes | None = None
+) -> tuple[int, Any, bytes]:
+    """One request with these headers and no others: status, headers and body of the answer."""
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        client.request(
+            method, served.url + path, headers=headers or {}, data=data, allow_redirects=False, ssl=False
+        ) as answer,
+    ):
+        return answer.status, answer.headers, await answer.read()
+
+
+async def sign_in(served: Site, token: str | None = None, **headers: str) -> dict[str, str]:
+    """The cookie header of a browser that signed in."""
+    text = token or served.deck.access.make_code("tester")[0]
+    body = json.dumps({"token": text}).encode()
+    status, answered, raw = await ask(served, "POST", "/auth/login", headers=J | headers, data=body)
+    assert status == 204, raw
+    return {"Cookie": answered["Set-Cookie"].partition(";")[0]}
+
+
+async def handshake(served: Site, headers: dict[str, str]) -> int:
+    """The status that asking for a WebSocket gives."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
+        try:
+            async with client.ws_connect(f"{served.url}/ws/dashboard", headers=headers):
+                return 101
+        except aiohttp.WSServerHandshakeError as error:
+            return error.status
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that is not announced."""
+    async with asyncio.timeout(15):
+        while not true():  # noqa: ASYNC110 - the condition lives in the server, without an event
+            await asyncio.sleep(0.02)

@@ -7,9 +7,8 @@ import json
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -18,10 +17,9 @@ import pytest_asyncio
 
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, seeded
-from tests.support.web_server import Site, site
+from tests.support.web_server import J, Site, ask, handshake, sign_in, site, until
 from tui_app.web.access import Scope
 
-J = {"Content-Type": "application/json"}
 PAUSE = b'{"action": "pause"}'
 
 
@@ -29,34 +27,6 @@ PAUSE = b'{"action": "pause"}'
 async def served(tmp_path: Path) -> AsyncIterator[Site]:
     async with site(FakeTasks(seeded(8)), tmp_path) as found:
         yield found
-
-
-async def ask(
-    served: Site, method: str, path: str, *, headers: dict[str, str] | None = None, data: bytes | None = None
-) -> tuple[int, Any, bytes]:
-    async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
-        client.request(
-            method, served.url + path, headers=headers or {}, data=data, allow_redirects=False, ssl=False
-        ) as answer,
-    ):
-        return answer.status, answer.headers, await answer.read()
-
-
-async def sign_in(served: Site, token: str | None = None, **headers: str) -> dict[str, str]:
-    """The cookie header of a browser that signed in."""
-    text = token or served.deck.access.make_code("tester")[0]
-    body = json.dumps({"token": text}).encode()
-    status, answered, raw = await ask(served, "POST", "/auth/login", headers=J | headers, data=body)
-    assert status == 204, raw
-    return {"Cookie": answered["Set-Cookie"].partition(";")[0]}
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something that is not announced."""
-    async with asyncio.timeout(15):
-        while not true():  # noqa: ASYNC110 - the condition lives in the server, without an event
-            await asyncio.sleep(0.02)
 
 
 # -- who comes in
@@ -131,6 +101,18 @@ async def test_a_wrong_token_is_not_saved_by_a_right_cookie(served: Site) -> Non
     cookie = await sign_in(served)
     status, _, _ = await ask(served, "GET", "/api/stats", headers=cookie | {"Authorization": "Bearer nonsense"})
     assert status == 401
+
+
+async def test_a_known_id_with_a_wrong_secret_opens_nothing(served: Site) -> None:
+    cookie = (await sign_in(served))["Cookie"]
+    token = served.tokens[Scope.ADMIN]
+    for headers in (
+        {"Authorization": f"Bearer {token[:-1]}{'A' if token[-1] != 'A' else 'B'}"},
+        {"Authorization": f"Bearer {token.rpartition('_')[0]}_"},
+        {"Cookie": f"{cookie[:-1]}{'A' if cookie[-1] != 'A' else 'B'}"},
+        {"Cookie": f"{cookie.rpartition('.')[0]}."},
+    ):
+        assert (await ask(served, "GET", "/api/stats", headers=headers))[0] == 401, headers
 
 
 # -- scopes
@@ -221,15 +203,6 @@ async def test_an_allowed_host_is_known(tmp_path: Path) -> None:
     web = WebSettings(enabled=True, port=0, allowed_hosts=("deck.example.org",))
     async with site(FakeTasks(), tmp_path, web=web) as served:
         assert (await ask(served, "GET", "/login", headers={"Host": "deck.example.org"}))[0] == 200
-
-
-async def handshake(served: Site, headers: dict[str, str]) -> int:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        try:
-            async with client.ws_connect(f"{served.url}/ws/dashboard", headers=headers):
-                return 101
-        except aiohttp.WSServerHandshakeError as error:
-            return error.status
 
 
 async def test_the_websocket_obeys_the_same_rules(served: Site) -> None:

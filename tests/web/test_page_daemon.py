@@ -104,7 +104,13 @@ async def test_an_archive_tree_unpacks_what_is_chosen_and_nothing_else(station: 
             assert await page.title() == "Taskdeck"
             assert await page.locator("#view img").count() == 0
             await tree.locator("summary").first.click(position={"x": 4, "y": 10})
-            await tree.locator("label", has_text="two[1].txt").locator("input").check()
+            whole, inside = (tree.locator("label", has_text=name).locator("input") for name in ("docs/", "two[1].txt"))
+            await whole.check()
+            await expect(inside).to_be_checked()
+            await expect(inside).to_be_disabled()
+            await whole.uncheck()
+            await inside.check()
+            await expect(page.locator("#view")).to_contain_text("1 item selected")
             await page.get_by_role("button", name="Unpack selected").click()
             await expect(page.locator("#toasts .toast").first).to_contain_text("Unpacking")
             found = station.root

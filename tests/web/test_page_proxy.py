@@ -26,6 +26,8 @@ from tui_app.config import load
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGE = Path(__file__).parents[2] / "docs" / "dashboard.md"
+UNPACKED = Path(__file__).parents[2] / ".proxies"
+"""Where `scripts/system-packages test` unpacks what is not installed."""
 _NGINX = """
 daemon off; pid {folder}/pid; error_log stderr; {user}
 events {{}}
@@ -74,7 +76,7 @@ def certificate(folder: Path) -> None:
 @contextmanager
 def proxy(name: str, folder: Path, port: int, upstream: int) -> Iterator[None]:
     """The reverse proxy in front of us, until the end of the block."""
-    program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    program = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:{UNPACKED}/usr/sbin:{UNPACKED}/usr/bin")
     if program is None:
         pytest.skip(f"{name} is not installed")
     certificate(folder)

@@ -109,6 +109,23 @@ async def test_hostile_names_stay_text(deck: tuple[Site, FakeTasks], open_page: 
         assert await page.locator("#view img, #view script").count() == 0
 
 
+async def test_no_script_comes_in_through_the_page(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
+    served, _ = deck
+    async with open_page(served.link(), allowed=("This document requires", "Creating a TrustedTypePolicy")) as page:
+        await settled(page)
+        for way in (
+            "document.body.innerHTML = '<b>x</b>'",
+            "document.createElement('script').src = 'https://evil.test/x.js'",
+            "trustedTypes.createPolicy('other', {})",
+        ):
+            refused = await page.evaluate(f"() => {{ try {{ {way}; return false }} catch {{ return true }} }}")
+            assert refused, way
+        # An inline script that is there all the same does not run.
+        await page.evaluate("""() => { const script = document.createElement('script');
+            script.append('globalThis.came = 1'); document.body.append(script); }""")
+        assert await page.evaluate("globalThis.came") is None
+
+
 async def test_filters_sorting_and_search_are_done_by_the_server(
     deck: tuple[Site, FakeTasks], open_page: OpenPage
 ) -> None:
@@ -359,12 +376,15 @@ async def test_words_of_the_page_are_the_words_of_the_engine(deck: tuple[Site, F
         found = await page.evaluate(
             """async ([version, sizes, seconds]) => {
               const words = await import(`/static/${version}/page.js`);
-              return [sizes.map(n => words.size(n)), ...[words.clock, words.uptime].map(w => seconds.map(n => w(n)))];
+              return [sizes.map(n => words.size(n)),
+                [0, 1, 2000].map(n => words.amount(n, 'pictures')),
+                ...[words.clock, words.uptime].map(w => seconds.map(n => w(n)))];
             }""",
             [version, sizes, seconds],
         )
     assert found == [
         [text.size(count) for count in sizes],
+        [text.amount(count, "pictures") for count in (0, 1, 2000)],
         [text.clock(count) for count in seconds],
         [text.uptime(count) for count in seconds],
     ]

@@ -39,7 +39,7 @@ export const rate = (speed, unit = 'bytes') => unit === 'bytes' ? `${size(speed)
 export function amount(count, unit = 'bytes') {
   if (unit === 'bytes') return size(count);
   if (unit === 'seconds') return clock(count);
-  return `${Math.round(count).toLocaleString('en-US')} ${unit}`;
+  return `${Math.round(count).toLocaleString('en-US')} ${Math.round(count) === 1 ? unit.replace(/s$/, '') : unit}`;
 }
 
 const two = number => String(number).padStart(2, '0');

@@ -43,6 +43,11 @@ export async function show(root, id, live) {
   return () => { unfollow(); clearInterval(timer); };
 }
 
+function amounts({ done, total, unit, state }) {
+  if (total) return state === 'completed' && done === total ? amount(total, unit) : `${amount(done, unit)} / ${amount(total, unit)}`;
+  return done ? amount(done, unit) : '–';
+}
+
 const panel = (title, ...content) => el('section', { class: 'panel' }, el('h3', {}, title), ...content);
 
 class Head {
@@ -80,13 +85,16 @@ class Head {
     const values = {
       Speed: running && view.speed > 0 ? rate(view.speed, view.unit) : '–',
       ETA: running && view.eta !== null ? clock(view.eta) : '–',
-      Size: view.total ? `${amount(view.done, view.unit)} / ${amount(view.total, view.unit)}` : amount(view.done, view.unit),
+      Size: amounts(view),
       Started: view.started ? new Date(view.started * 1000).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' }) : '–',
       Took: took === null ? '–' : clock(took),
       CPU: view.usage ? `${view.usage.cpu.toFixed(0)}%` : '–',
       Memory: view.usage ? size(view.usage.rss, 0) : '–',
     };
-    for (const [name, value] of Object.entries(values)) say(this.facts[name], value);
+    for (const [name, value] of Object.entries(values)) {
+      say(this.facts[name], value);
+      this.facts[name].parentElement.hidden = value === '–';
+    }
     if (history) this.speeds = history.slice(-240);
     else if (running) { this.speeds.push(view.speed); if (this.speeds.length > 240) this.speeds.shift(); }
     this.graph.hidden = this.speeds.length < 2;

@@ -52,15 +52,23 @@ function grow(members) {
   return root;
 }
 
-function branch(node, chosen, told) {
+function branch(node, chosen, told, within = false) {
   const children = [...node.children.values()].sort((a, b) => Number(b.folder) - Number(a.folder) || a.name.localeCompare(b.name));
   return el('ul', { class: 'tree' }, children.map(child => {
-    const box = el('input', { type: 'checkbox', on: { change: () => { if (box.checked) chosen.set(child.path, child); else chosen.delete(child.path); told(); } } });
+    const box = el('input', { type: 'checkbox', prop: { checked: within, disabled: within }, on: { change: () => choose() } });
+    const choose = () => {
+      if (box.checked) chosen.set(child.path, child); else chosen.delete(child.path);
+      // A folder comes with everything in it: that is shown, and not chosen a second time.
+      for (const inner of box.closest('li').querySelectorAll('ul input')) { inner.checked = inner.disabled = box.checked; }
+      if (box.checked) for (const path of [...chosen.keys()]) { if (path.startsWith(`${child.path}/`)) chosen.delete(path); }
+      told();
+    };
     const label = el('label', {}, box, el('span', { class: 'name' }, child.folder ? `${child.name}/` : child.name), el('small', {}, child.folder ? '' : size(child.size)));
     if (!child.children.size) return el('li', {}, label);
     const open = el('details', {}, el('summary', {}, label));
     // A folder's content is made when it is opened: big archives stay cheap.
-    open.addEventListener('toggle', () => { if (open.open && open.childElementCount === 1) open.append(branch(child, chosen, told)); });
+    open.addEventListener('toggle', () => { if (open.open && open.childElementCount === 1) open.append(branch(child, chosen, told, box.checked)); });
+    open.open = children.length === 1;
     return el('li', {}, open);
   }));
 }
