@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _DECIMAL: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
+
+_DIGITS: Final = re.compile(r"([0-9]+)")
 
 
 def size(count: float, *, digits: int = 2) -> str:
@@ -82,6 +85,13 @@ def ratio(percentage: float) -> str:
 def percent(fraction: float, *, digits: int = 1) -> str:
     """A share between 0 and 1 as "45.3%"."""
     return f"{fraction * 100:.{digits}f}%"
+
+
+def natural(name: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """A sort key as people order names: f1, f2, f10; without regard to case, then exact."""
+    parts = _DIGITS.split(name.casefold())
+    return tuple((len(part.lstrip("0")) if n % 2 else 0, part.lstrip("0") if n % 2 else part)
+                 for n, part in enumerate(parts)), name  # fmt: skip
 
 
 def plural(count: int, word: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tui_app.actions import key_table
 from tui_app.config_sample import page, sample
+from tui_app.keys import key_table
 
 ROOT = Path(__file__).resolve().parent.parent
 

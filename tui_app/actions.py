@@ -1,7 +1,4 @@
-"""The ONE table of what can be done in the TUI: bindings, footer, help, palette and the docs are made from it.
-
-Keys are changed in the settings by id: `[tui.keymap]` `"task.pause" = "f5,p"`.
-"""
+"""The ONE table of what can be done on the tasks screen: its keys, footer and palette are made from it."""
 
 from __future__ import annotations
 
@@ -9,41 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from textual.binding import Binding
-
 from engines.model import Action, TaskState, TaskView, WaitReason
+from widgets.keys import KeySpec
 
 Enabled = Callable[[TaskView], str | None]
 """None when an action fits a task, else why it does not."""
 
 
 @dataclass(frozen=True, slots=True)
-class ActionSpec:
-    """One row.
+class ActionSpec(KeySpec):
+    """One row: a key, and what it asks of tasks.
 
     Attributes:
-        id: Stable name, the key of `tui.keymap`.
-        keys: Default keys in Textual's spelling, comma separated.
-        label: One or two words for the footer and the palette.
-        tooltip: One sentence for help and docs.
-        group: Heading in help and docs.
         verb: What is asked of the engine, for actions on tasks.
         destructive: Whether it asks first.
-        shown: How a key is written for people when Textual's name is no help.
         footer: Place in the footer, 0 for none.
-        priority: Whether the key is taken before the focused widget sees it.
     """
 
-    id: str
-    keys: str
-    label: str
-    tooltip: str
-    group: str
     verb: Action | None = None
     destructive: bool = False
-    shown: str = ""
     footer: int = 0
-    priority: bool = False
 
     def enabled(self, view: TaskView) -> str | None:
         """None when this fits the task, else why not, as a sentence without full stop."""
@@ -130,64 +112,3 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
     )
 }
 # fmt: on
-
-
-def bindings() -> list[Binding]:
-    """Bindings of the tasks screen, one for each action."""
-    return [
-        Binding(
-            spec.keys,
-            f"act('{spec.id}')",
-            spec.label,
-            show=False,
-            key_display=spec.shown or None,
-            priority=spec.priority,
-            tooltip=spec.tooltip,
-            id=spec.id,
-        )
-        for spec in ACTIONS.values()
-    ]
-
-
-_KEY_WORDS: Final = {
-    "slash": "/",
-    "colon": ":",
-    "question_mark": "?",
-    "plus": "+",
-    "minus": "-",
-    "asterisk": "*",
-    "percent_sign": "%",
-    "escape": "esc",
-    "pagedown": "pgdn",
-    "pageup": "pgup",
-    "comma": ",",
-}
-
-
-def key_words(keys: str) -> list[str]:
-    """Keys as people write them: "ctrl+p,slash" gives ["^p", "/"]."""
-    return [_KEY_WORDS.get(key, key).replace("ctrl+", "^") for key in keys.split(",") if key]
-
-
-def keys_of(action: str, keymap: dict[str, str]) -> str:
-    """The keys of an action after the user's changes."""
-    return keymap.get(action, ACTIONS[action].keys)
-
-
-def first_key(action: str, keymap: dict[str, str]) -> str:
-    """The first key of an action, for hints; "" when it has none."""
-    words = key_words(keys_of(action, keymap))
-    return words[0] if words else ""
-
-
-def key_table() -> str:
-    """The keys as a Markdown table, for docs/tui.md."""
-    lines = ["| key | what it does | id |", "|---|---|---|"]
-    group = ""
-    for spec in sorted(ACTIONS.values(), key=lambda spec: _GROUPS.index(spec.group)):
-        if spec.group != group:
-            group = spec.group
-            lines.append(f"| **{group}** | | |")
-        keys = " ".join(f"`{key}`" for key in key_words(spec.keys))
-        lines.append(f"| {keys} | {spec.tooltip} | `{spec.id}` |")
-    return "\n".join(lines)

@@ -15,7 +15,8 @@ from engines.operations import OPERATIONS, Accepts, Field, fields
 from engines.paths import from_uri
 from engines.query import KEYS, Sort
 from engines.text import size
-from tui_app.actions import ACTIONS, first_key
+from tui_app.actions import ACTIONS
+from tui_app.keys import first_key
 from tui_app.places import Places, complete_path
 from tui_app.themes import NAMES as THEMES
 from widgets.prompt import Suggestion, Suggestions

@@ -6,6 +6,7 @@ import msgspec
 
 from engines.settings import GUIDE_NAMES, Settings
 from tui_app.config import Option, options
+from tui_app.keys import KEYS
 from tui_app.toml_edit import literal
 
 
@@ -17,11 +18,15 @@ def sample() -> str:
     ]
     section = ""
     for key, option in options().items():
+        if key == "tui.keymap":  # a table of its own, which has to follow the settings of [tui]
+            continue
         head, dot, name = key.rpartition(".")
         if dot and head != section:
             section = head
             lines += ["", f"[{section}]"]
         lines += ["", f"# {option.help}", f"# {name if dot else key} = {_default(option)}"]
+    lines += ["", "[tui.keymap]", "", f"# {options()['tui.keymap'].help} Every key there is:"]
+    lines += [f"# {literal(spec.id)} = {literal(spec.keys)}" for spec in KEYS.values()]
     return "\n".join(lines) + "\n"
 
 

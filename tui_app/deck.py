@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual.app import App
-from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
@@ -23,8 +22,8 @@ from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.text import plural
 from tui_app import themes
-from tui_app.actions import ACTIONS
 from tui_app.driver import PatientDriver
+from tui_app.keys import bindings, first_key, usable
 from tui_app.link import Connect, Link, LinkState
 from tui_app.mirror import Changes, Mirror
 from tui_app.perform import Performer
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
 PLAIN_TERMINALS: Final = frozenset({"linux", "vt100", "vt220", "dumb", "unknown", ""})
 """Terminals whose fonts cannot be trusted with block glyphs."""
+_ROOM_FOR_TOASTS: Final = 20
 _SIZE_PERIOD: Final = 1.0
 _CLOSE_PATIENCE: Final = 10.0
 CLIPBOARD_LIMIT: Final = 74_994
@@ -88,10 +88,7 @@ class Deck(App[int]):
     """
 
     TITLE = "Taskdeck"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupted", "Quit", show=False, priority=True, id="app.interrupt"),
-        Binding("ctrl+q", "leave", "Quit", show=False, priority=True, id="app.force_quit"),
-    ]
+    BINDINGS: ClassVar = bindings("app.interrupt", "app.force_quit")
 
     def __init__(
         self,
@@ -135,7 +132,7 @@ class Deck(App[int]):
         self.few_colours = colourless or self.console.color_system in (None, "standard")
         """Whether the terminal shows 16 colours or none: then only the theme made of those is legible."""
         self.theme = themes.ANSI if self.few_colours else wanted if wanted in self.available_themes else themes.DEFAULT
-        self.set_keymap(_usable_keymap(self.settings.tui.keymap))
+        self.set_keymap(usable(self.settings.tui.keymap))
         self._title = ""
         self._stopped = False
 
@@ -289,6 +286,19 @@ class Deck(App[int]):
         """A toast."""
         self.notify(text, severity=severity, timeout=seconds or 5, markup=False)
 
+    def on_notify(self) -> None:
+        """Where rows are few the last toast alone is seen, so that the list is not covered."""
+        if self.size.height < _ROOM_FOR_TOASTS:
+            self.clear_notifications()
+
+    def key(self, name: str) -> str:
+        """The first key of a row of the key table, as the user has it."""
+        return first_key(name, self.settings.tui.keymap)
+
+    def hint(self, *pairs: tuple[str, str]) -> str:
+        """Keys and what they do in a line: `("rows.choose", "opens")` gives "enter opens"."""
+        return "  ".join(f"{self.key(name)} {word}" for name, word in pairs)
+
     def copy(self, text: str, what: str) -> None:
         """Copy to the clipboard of the terminal; texts too long for that are shown instead."""
         if len(text.encode()) > CLIPBOARD_LIMIT:
@@ -324,7 +334,7 @@ class Deck(App[int]):
         if settings.tui.theme != before.tui.theme:
             self.set_theme(settings.tui.theme)
         if settings.tui.keymap != before.tui.keymap:
-            self.set_keymap(_usable_keymap(settings.tui.keymap))
+            self.set_keymap(usable(settings.tui.keymap))
         if self.main is not None:
             self.main.tell_footer()
 
@@ -372,11 +382,6 @@ def _ended_text(views: list[TaskView]) -> str:
     if len(views) > 1:
         return f"Taskdeck: {plural(len(views), 'task')} ended"
     return f"Taskdeck: {views[0].op} {views[0].title} {views[0].state.value}"
-
-
-def _usable_keymap(keymap: dict[str, str]) -> dict[str, str]:
-    """The user's keys without entries for actions that do not exist."""
-    return {name: keys for name, keys in keymap.items() if name in ACTIONS and keys.strip()}
 
 
 def _user() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -10,7 +11,8 @@ from textual.notifications import SeverityLevel
 from engines.errors import TaskdeckError
 from engines.model import Action, Actor, Json, TaskView
 from engines.text import plural
-from tui_app.actions import ACTIONS, first_key
+from tui_app.actions import ACTIONS
+from tui_app.keys import first_key
 
 if TYPE_CHECKING:
     from engines.settings import Settings
@@ -24,6 +26,8 @@ _PAST: Final = {
     Action.RETRY: "Retrying",
     Action.REMOVE: "Removed",
 }
+_PROGRESS_PERIOD: Final = 0.5
+"""Seconds between looks at a task whose result is waited for."""
 _DETAILS: Final = {
     Action.CANCEL: "The job stops and its half output is removed. You have 5 seconds to undo.",
     Action.REMOVE: "It leaves the list and the history. Files it made stay where they are.",
@@ -187,20 +191,38 @@ class Performer:
         what = f"{view.title}: {view.state.value}, task {view.id}" if len(paths) == 1 else plural(len(paths), "task")
         self._app.say(f"{data['op']} {what}.")
 
-    async def result(self, data: Json, base: str) -> Json:
+    async def result(self, data: Json, base: str, on_progress: Callable[[TaskView], None] | None = None) -> Json:
         """Run a quick operation as a task like any other and give its result.
+
+        Args:
+            data: The operation.
+            base: Where relative paths start.
+            on_progress: Told how the task is, twice a second, until it has ended.
 
         Raises:
             TaskdeckError: the task's own error.
         """
         view = await self._app.tasks.submit(data, actor=self.actor, base=base)
-        view = await self._app.tasks.wait(view.id)
+        if on_progress is not None:
+            on_progress(view)
+            view = await self._follow(view, on_progress)
+        else:
+            view = await self._app.tasks.wait(view.id)
         if view.error is not None:
             raise TaskdeckError.from_info(view.error)
         found = (await self._app.tasks.detail(view.id, log_lines=0)).result
         if found is None:
             raise TaskdeckError("task.state", f"cannot show '{view.title}'", f"task {view.id} is {view.state.value}")
         return found
+
+    async def _follow(self, view: TaskView, on_progress: Callable[[TaskView], None]) -> TaskView:
+        ended = asyncio.ensure_future(self._app.tasks.wait(view.id))
+        try:
+            while not (await asyncio.wait({ended}, timeout=_PROGRESS_PERIOD))[0]:
+                on_progress((await self._app.tasks.detail(view.id, log_lines=0)).view)
+            return await ended
+        finally:
+            ended.cancel()
 
     async def again(self, views: Sequence[TaskView]) -> None:
         """Queue the same operations as new tasks; the engine knows them exactly, we only know what can be shown."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engines.errors import TaskdeckError
 from engines.paths import PathPolicy, from_uri, unreadable
+from engines.text import natural
 
 if TYPE_CHECKING:
     from tui_app.wire import FilesPage
@@ -80,7 +81,7 @@ def _scan(path: str) -> list[Entry]:
                     break
     except OSError as error:
         raise unreadable(path, error) from None
-    return sorted(found, key=lambda entry: (not entry.folder, entry.name.casefold()))
+    return sorted(found, key=lambda entry: (not entry.folder, natural(entry.name)))
 
 
 class RemotePlaces:

@@ -8,7 +8,7 @@ from typing import Any
 
 from engines.errors import TaskdeckError
 
-_TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?$")
+_TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_.-]+)\s*\]\s*(#.*)?$")
 _ANY_TABLE = re.compile(r"\s*\[")
 
 
@@ -24,7 +24,9 @@ def set_value(text: str, key: str, value: Any) -> str:
     lines = text.splitlines()
     line = f"{name} = {literal(value)}"
     start, end = _section(lines, section if dot else "")
-    if start is None:
+    if isinstance(value, dict) and _section(lines, key)[0] is not None:
+        _fill_table(lines, key, value)
+    elif start is None:
         if lines and lines[-1].strip():
             lines.append("")
         lines += [f"[{section}]", line]
@@ -34,13 +36,32 @@ def set_value(text: str, key: str, value: Any) -> str:
             first, last = found
             lines[first:last] = [line]
         else:
-            at = end
-            while at > start and not lines[at - 1].strip():
-                at -= 1
-            lines.insert(at, line)
+            _append(lines, start, end, line)
     edited = "\n".join(lines) + "\n"
     _verify(text, edited, section if dot else "", name, value)
     return edited
+
+
+def _fill_table(lines: list[str], table: str, value: dict[str, Any]) -> None:
+    """Give a `[section.name]` table other entries; its comments stay."""
+    for name in tomllib.loads("\n".join(lines)).get(table.split(".")[0], {}).get(table.split(".")[-1], {}):
+        start, end = _section(lines, table)
+        found = _assignment(lines, start or 0, end, name)
+        if found is not None:
+            first, last = found
+            lines[first:last] = [f"{_quote(name)} = {literal(value[name])}"] if name in value else []
+    for name, item in value.items():
+        start, end = _section(lines, table)
+        if _assignment(lines, start or 0, end, name) is None:
+            _append(lines, start or 0, end, f"{_quote(name)} = {literal(item)}")
+
+
+def _append(lines: list[str], start: int, end: int, line: str) -> None:
+    """Put a line at the end of a section, before the blank lines there."""
+    at = end
+    while at > start and not lines[at - 1].strip():
+        at -= 1
+    lines.insert(at, line)
 
 
 def literal(value: Any) -> str:

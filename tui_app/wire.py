@@ -22,7 +22,7 @@ from engines.tasks.api import Update, Watch
 if TYPE_CHECKING:
     from email.message import Message
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Revision of this protocol; raised by every change that an older side would misunderstand."""
 SUBPROTOCOL: Final = "taskdeck.v1"
 PROTOCOL_HEADER: Final = "Taskdeck-Protocol"

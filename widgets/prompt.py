@@ -11,11 +11,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from widgets.keys import PROMPT_KEYS, bindings
 from widgets.line_view import Lines
 from widgets.spans import Row, Span, cut
 from widgets.work import restart
@@ -60,15 +61,7 @@ class LineHistory:
 class PromptInput(Input):
     """The input itself: Tab takes a suggestion, the arrows choose one or walk the history."""
 
-    BINDINGS: ClassVar = [
-        Binding("escape", "leave", "Close", show=False, priority=True, id="prompt.leave"),
-        Binding("tab", "take", "Complete", show=False, priority=True, id="prompt.take", tooltip="Take the suggestion"),
-        Binding("shift+tab", "choose(-1)", "Previous", show=False, priority=True, id="prompt.back"),
-        Binding("up", "choose(-1)", "Previous", show=False, id="prompt.previous"),
-        Binding("down", "choose(1)", "Next", show=False, id="prompt.next"),
-        Binding("ctrl+p", "walk(-1)", "Older line", show=False, priority=True, id="prompt.older"),
-        Binding("ctrl+n", "walk(1)", "Newer line", show=False, priority=True, id="prompt.newer"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PROMPT_KEYS)
 
     def action_leave(self) -> None:
         """Close the line."""

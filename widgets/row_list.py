@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from widgets.keys import ROW_KEYS, bindings
 from widgets.line_view import LineView
 from widgets.spans import Row, Span
 
@@ -23,15 +24,7 @@ class RowList(LineView, can_focus=True):
     DEFAULT_CSS = """
     RowList { height: 1fr; overflow-y: auto; scrollbar-gutter: stable; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", "Down", show=False, id="rows.down", tooltip="Next row."),
-        Binding("k,up", "move(-1)", "Up", show=False, id="rows.up", tooltip="Previous row."),
-        Binding("ctrl+f,pagedown", "page(1)", "Page down", show=False, id="rows.page_down", tooltip="One page down."),
-        Binding("ctrl+b,pageup", "page(-1)", "Page up", show=False, id="rows.page_up", tooltip="One page up."),
-        Binding("g,home", "to(0)", "Top", show=False, id="rows.top", tooltip="First row."),
-        Binding("G,end", "to(-1)", "Bottom", show=False, id="rows.bottom", tooltip="Last row."),
-        Binding("enter", "choose", "Choose", show=False, id="rows.choose", tooltip="Open, take or change the row."),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ROW_KEYS)
     cursor = reactive(0, init=False)
 
     @dataclass

@@ -24,6 +24,7 @@ from engines.job import Job
 from engines.looks import Members
 from engines.names import display
 from engines.operations import ZipInfo
+from engines.text import natural
 
 _VERSION: Final = 1
 """Part of every key: raise it when members or their rules change."""
@@ -74,7 +75,7 @@ def run(op: Members, job: Job) -> Page:
 
 
 def page(members: Iterable[Member], folder: str, *, offset: int = 0, limit: int = 500) -> tuple[list[MemberRow], int]:
-    """The rows of one folder, folders first.
+    """The rows of one folder, folders first, numbers in names by their value.
 
     Args:
         members: All members of the archive.
@@ -97,8 +98,11 @@ def page(members: Iterable[Member], folder: str, *, offset: int = 0, limit: int 
             folders[head] = folders.get(head, 0) + member.size
         else:
             rows.append(msgspec.structs.replace(row(member), name=head))
-    rows.sort(key=lambda item: item.name)
-    branches = [MemberRow(name, MemberKind.FOLDER, size) for name, size in sorted(folders.items())]
+    rows.sort(key=lambda item: natural(item.name))
+    branches = [
+        MemberRow(name, MemberKind.FOLDER, size)
+        for name, size in sorted(folders.items(), key=lambda item: natural(item[0]))
+    ]
     everything = branches + rows
     return everything[offset : offset + limit], len(everything)
 

@@ -11,7 +11,9 @@ from engines.tasks.history import condition
 
 _SAVED: Final = {
     "zip": ("$.original", "$.packed"),
+    "convert": ("$.source", "$.packed"),
     "transcode": ("$.before.size", "$.after.size"),
+    "remux": ("$.before", "$.after"),
 }
 """Where results say how large something was before and is afterwards. Folders of media have one such result a file."""
 

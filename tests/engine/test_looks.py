@@ -167,6 +167,17 @@ async def test_totals_add_up_what_archives_saved(tmp_path: Path) -> None:
         assert (await deck.service.totals("status:failed")).saved == 0
 
 
+async def test_totals_add_up_what_converted_archives_saved(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        with zipfile.ZipFile(deck.root / "text.zip", "w") as archive:
+            archive.writestr("text", b"the same line again\n" * 50_000)
+        before = (deck.root / "text.zip").stat().st_size
+        op = {"op": "convert", "path": str(deck.root / "text.zip"), "format": "7z"}
+        view = await deck.ended((await deck.service.submit(op, actor=ME)).id)
+        assert view.state is TaskState.COMPLETED
+        assert (await deck.service.totals()).saved == before - (deck.root / "text.7z").stat().st_size
+
+
 async def test_api_answers_looks_and_totals_to_clients(tmp_path: Path) -> None:
     station = Station(tmp_path)
     many_members(station.root / "many.zip", 20)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.widgets._toast import Toast
 
 from engines.errors import TaskdeckError
 from engines.model import Action, TaskState, WaitReason
@@ -277,9 +278,12 @@ async def test_help_begins_with_what_has_the_keyboard() -> None:
         await d.press("H", "question_mark")
         text = d.text()
         assert (
-            text.index("List") < text.index("One page down") < text.index("Keys of this screen") < text.index("Export")
+            text.index("Rows of any list")
+            < text.index("One page down")
+            < text.index("History")
+            < text.index("Write what")
         )
-        assert "Pause the task" not in text.split("Keys of this screen")[0]
+        assert "Pause the task" not in text.split("History")[0]
         await d.press("escape", "e")
         await d.press("question_mark")
         assert not d.app.screen.query(HelpText), "a question mark is typed where text is typed"
@@ -384,3 +388,12 @@ async def test_a_task_that_needs_no_password_says_so() -> None:
     async with deck() as d:
         await d.press("U")
         assert any("waits for no password" in text for text in d.toasts())
+
+
+async def test_where_rows_are_few_one_toast_alone_covers_little_of_the_list() -> None:
+    async with deck(size=(40, 10)) as d:
+        for text in ("First.", "movies.zip failed: the disk is full, there are 3 MB free and 900 MB are needed."):
+            d.app.say(text)
+        await d.settle()
+        assert len(d.toasts()) == 1
+        assert all(toast.size.height <= 2 for toast in d.top.query(Toast))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from textual.widgets import Input
 
 from engines.archive.extract.run import Selector
@@ -16,7 +18,7 @@ from engines.errors import TaskdeckError
 from engines.media.facts import Kind, MediaFacts, VideoFacts
 from engines.media.info import FileInfo, MediaInfoResult
 from engines.media.quality import rate
-from engines.model import Json, TaskState
+from engines.model import Json, TaskState, TaskView
 from tests.support.fake_tasks import make_view
 from tests.tui.conftest import Deck, deck
 from tui_app.screens.archive import ArchiveBrowser, glob_of
@@ -163,6 +165,29 @@ async def open_media(d: Deck, root: Path) -> MediaTable:
     assert isinstance(d.top, MediaTable)
     await d.settle()
     return d.top
+
+
+async def test_the_media_table_tells_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "films").mkdir()
+    ended = asyncio.Event()
+    async with deck(root=tmp_path) as d:
+        d.tasks.results["mediainfo"] = msgspec.to_builtins(
+            MediaInfoResult(folder="films", files=[film("a", 360, 1, 1)])
+        )
+        wait = d.tasks.wait
+
+        async def held(task_id: str) -> TaskView:
+            await ended.wait()
+            return await wait(task_id)
+
+        monkeypatch.setattr(d.tasks, "wait", held)
+        await d.pilot.press("colon", *"browse films", "enter")
+        await d.until(lambda: "Reading queued" in d.text())
+        (reading,) = (view for view in d.tasks.views.values() if view.op == "mediainfo")
+        d.tasks.change(reading.id, state=TaskState.RUNNING, done=3, total=12, unit="files", item="b.mp4")
+        await d.until(lambda: "Reading 3 files of 12 files, 25.0%  b.mp4" in d.text())
+        ended.set()
+        await d.until(lambda: isinstance(d.top, MediaTable) and d.top.rows.count == 1)
 
 
 async def test_the_media_table_sorts_by_every_column(tmp_path: Path) -> None:

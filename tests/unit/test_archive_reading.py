@@ -187,6 +187,11 @@ def test_pages_of_a_folder_show_folders_first_with_sums() -> None:
     assert [row.name for row in rows] == ["x"]
 
 
+def test_pages_order_numbers_in_names_by_their_value() -> None:
+    members = [Member(name) for name in ("f10", "f2", "F1", "f1", "d10/x", "d9/x", "f02", "e\u00b2")]
+    assert [row.name for row in page(members, "")[0]] == ["d9", "d10", "e\u00b2", "F1", "f1", "f02", "f2", "f10"]
+
+
 def test_replies_follow_the_guide() -> None:
     result = {
         "archive": "archive.zip",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from scripts.make_docs import ROOT
 from tui_app import config
 from tui_app.config import Origin, load, options, set_option
 from tui_app.config_sample import page, sample
+from tui_app.keys import KEYS
 from tui_app.toml_edit import literal, set_value
 
 
@@ -187,7 +189,18 @@ def test_any_text_survives_as_a_toml_string(text: str) -> None:
 def test_the_sample_is_valid_in_both_forms(file: Path) -> None:
     assert load(write(file, sample()), environ={}).settings == load(Path("/nonexistent"), environ={}).settings
     live = "\n".join(line.removeprefix("# ") if " = " in line else line for line in sample().splitlines())
-    assert load(write(file, live), environ={}).settings == load(Path("/nonexistent"), environ={}).settings
+    found = load(write(file, live), environ={}).settings
+    assert found.tui.keymap == {name: spec.keys for name, spec in KEYS.items()}
+    without = msgspec.structs.replace(found, tui=msgspec.structs.replace(found.tui, keymap={}))
+    assert without == load(Path("/nonexistent"), environ={}).settings
+
+
+def test_keys_kept_in_a_table_of_their_own_are_changed_there() -> None:
+    text = '[tui]\nhz = 1\n\n[tui.keymap] # mine\n# why\n"task.pause" = "f5"\n"list.up" = "a"\n\n[web]\nport = 1\n'
+    edited = set_value(text, "tui.keymap", {"task.pause": "f6", "rows.down": "n"})
+    assert edited == (
+        '[tui]\nhz = 1\n\n[tui.keymap] # mine\n# why\n"task.pause" = "f6"\n"rows.down" = "n"\n\n[web]\nport = 1\n'
+    )
 
 
 def test_the_settings_pages_are_up_to_date() -> None:

@@ -500,6 +500,23 @@ async def test_a_message_nobody_understands_ends_watches_with_the_reason(tmp_pat
         assert told.value.code == "daemon.version"
 
 
+async def test_a_daemon_that_cannot_read_the_request_is_told_of_instead_of_an_empty_list(tmp_path: Path) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = {"type": "hello", "version": "1", "protocol": wire.PROTOCOL, "pid": 1, "started": 0}
+        await accept(reader, writer, frame(1, json.dumps(hello).encode()))
+        await client_frame(reader)
+        error = {"code": "usage", "message": "Cannot read the message: unknown field `cursor`."}
+        writer.write(frame(1, json.dumps({"type": "error", "id": 0, "error": error}).encode()))
+        await reader.read()
+
+    async with server(tmp_path, talk) as path, TaskClient(socket=path) as client:
+        watcher = await client.watch(Watch())
+        with pytest.raises(TaskdeckError, match="another build") as told:
+            async with asyncio.timeout(10):
+                await anext(aiter(watcher))
+        assert told.value.code == "daemon.version"
+
+
 async def test_after_a_refusal_a_new_watch_tries_again(tmp_path: Path) -> None:
     refused = True
 

@@ -128,6 +128,13 @@ class Live:
                 self._watches[number].put(update)
             case wire.WatchFailed(id=number, error=refusal) if number in self._watches:
                 self._watches.pop(number).end(TaskdeckError.from_info(refusal))
+            case wire.WatchFailed(id=0, error=refusal):  # it could not read what we asked: no watch has the number 0
+                raise TaskdeckError(
+                    "daemon.version",
+                    "cannot follow the tasks of the running daemon",
+                    f"it is of another build and does not understand the request ({refusal.message.rstrip('.')})",
+                    "run `taskdeck restart` (tasks are kept)",
+                )
 
     def _end(self, error: TaskdeckError | None) -> None:
         for watcher in self._watches.values():

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
@@ -17,6 +16,7 @@ from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.names import display
 from engines.text import plural, size
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.password import PasswordDialog
 from widgets.row_list import RowList
@@ -79,15 +79,7 @@ class ArchiveBrowser(DeckDialog[Json]):
         path: The archive, exact.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("space", "mark", "Mark", show=False, id="archive.mark", tooltip="Mark the member or the whole folder."),
-        Binding("l,right", "open(True)", "Open", show=False, id="archive.open", tooltip="Open the folder."),
-        Binding(
-            "h,left", "open(False)", "Shut", show=False, id="archive.shut", tooltip="Shut it, or go to its folder."
-        ),
-        Binding("x,u", "unpack", "Unpack", show=False, id="archive.unpack", tooltip="Unpack the marked, or all."),
-        Binding("q", "leave", "Close", show=False, id="archive.close"),
-    ]
+    BINDINGS: ClassVar = bindings("archive", "dialog.close")
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -107,8 +99,9 @@ class ArchiveBrowser(DeckDialog[Json]):
             yield Static(display(os.path.basename(self._path)), markup=False, classes="dialog-title")
             yield Static("", id="archive-facts", markup=False, classes="dialog-text")
             yield self.rows
-            yield Static("enter opens  space marks  x unpacks the marked, or all  esc closes", markup=False,
-                         classes="dialog-hint")  # fmt: skip
+            yield Static(self.deck.hint(("rows.choose", "opens"), ("archive.mark", "marks"),
+                                   ("archive.unpack", "unpacks the marked, or all"), ("dialog.leave", "closes")),
+                         markup=False, classes="dialog-hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """Ask the engine for the first members."""

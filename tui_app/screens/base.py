@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar, Final, TypeVar, cast
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 
 from tui_app.deck import Deck
+from tui_app.keys import KEYS, bindings
+from widgets.footer import Hint
 
 T = TypeVar("T")
 
@@ -22,9 +26,7 @@ class DeckScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "explain", "Help", show=False, id="screen.help", tooltip="What the keys do here.")
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [replace(KEYS["app.help"], action="explain").binding()]
 
     @property
     def deck(self) -> Deck:
@@ -35,6 +37,10 @@ class DeckScreen(Screen[None]):
         """Help for what has the keyboard, then for everything."""
         self.deck.explain(self)
 
+    def hints(self, rows: Iterable[tuple[str, str, str]]) -> tuple[Hint, ...]:
+        """A footer from rows of the key table, words and actions."""
+        return tuple(Hint(self.deck.key(name), word, action) for name, word, action in rows)
+
 
 class DeckDialog(ModalScreen[T]):
     """A dialog; escape always leaves it."""
@@ -42,10 +48,7 @@ class DeckDialog(ModalScreen[T]):
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Close", show=False, id="dialog.leave"),
-        Binding("question_mark,f1", "explain", "Help", show=False, id="dialog.help", tooltip="What the keys do here."),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog.leave"), *DeckScreen.BINDINGS]
 
     @property
     def deck(self) -> Deck:

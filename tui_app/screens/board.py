@@ -15,7 +15,8 @@ from engines.model import TaskView
 from engines.query import Query, Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
-from tui_app.actions import ACTIONS, first_key
+from tui_app.actions import ACTIONS
+from tui_app.keys import first_key
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
 from tui_app.remembered import Remembered

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Static
 
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 
 
@@ -22,11 +22,7 @@ class Confirm(DeckDialog[bool]):
         yes: The word on the button that goes on.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("y,Y", "answer(True)", "Yes", show=False, id="confirm.yes"),
-        Binding("n,N,q", "answer(False)", "No", show=False, id="confirm.no"),
-        Binding("left,h,right,l", "switch", "Other button", show=False, id="confirm.switch"),
-    ]
+    BINDINGS: ClassVar = bindings("confirm")
 
     def __init__(self, question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> None:
         super().__init__()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 
 from engines.errors import TaskdeckError
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 from widgets.detail_pane import DetailPane
 
@@ -16,14 +16,7 @@ from widgets.detail_pane import DetailPane
 class DetailDialog(DeckDialog[None]):
     """Scrolls by key; escape, enter or q close it."""
 
-    BINDINGS: ClassVar = [
-        Binding("q,enter", "leave", "Close", show=False, id="detail.close"),
-        Binding("j,down", "scroll(1)", "Down", show=False, id="detail.down"),
-        Binding("k,up", "scroll(-1)", "Up", show=False, id="detail.up"),
-        Binding("ctrl+f,pagedown,space", "scroll(10)", "Page down", show=False, id="detail.page_down"),
-        Binding("ctrl+b,pageup", "scroll(-10)", "Page up", show=False, id="detail.page_up"),
-        Binding("y", "copy", "Copy command", show=False, id="detail.copy"),
-    ]
+    BINDINGS: ClassVar = bindings("detail")
 
     def __init__(self, task_id: str) -> None:
         super().__init__()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app.faces import Faces, FacesState
+from tui_app.keys import bindings
 from tui_app.qr import qr_rows
 from tui_app.screens.base import DeckDialog
 from widgets.glyphs import ASCII
@@ -24,13 +24,7 @@ class FacesDialog(DeckDialog[None]):
         faces: The faces of the daemon.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("w", "switch", "Dashboard on/off", show=False, id="faces.switch"),
-        Binding("l", "link", "Login link", show=False, id="faces.link"),
-        Binding("y", "copy", "Copy", show=False, id="faces.copy"),
-        Binding("r", "look", "Look again", show=False, id="faces.look"),
-        Binding("q", "leave", "Close", show=False, id="faces.close"),
-    ]
+    BINDINGS: ClassVar = bindings("faces", "dialog.close")
 
     def __init__(self, faces: Faces) -> None:
         super().__init__()
@@ -70,10 +64,11 @@ class FacesDialog(DeckDialog[None]):
         if state.chat == "off":
             lines.append("            its credentials belong in the settings ( , )")
         self.query_one("#faces-state", Static).update("\n".join(lines))
-        keys = ["l makes a login link"] if state.url else []
+        keys = [("faces.link", "makes a login link")] if state.url else []
         if self._faces.can_switch:
-            keys.append(f"w switches the dashboard {'off' if state.url else 'on'}")
-        self.query_one("#faces-hint", Static).update("  ".join([*keys, "r looks again", "esc closes"]))
+            keys.append(("faces.switch", f"switches the dashboard {'off' if state.url else 'on'}"))
+        line = self.deck.hint(*keys, ("faces.look", "looks again"), ("dialog.leave", "closes"))
+        self.query_one("#faces-hint", Static).update(line)
 
     def action_switch(self) -> None:
         """The dashboard on or off."""
@@ -106,7 +101,9 @@ class FacesDialog(DeckDialog[None]):
     def _show_link(self, link: str) -> None:
         self._link = link
         self.query_one("#faces-link", Static).update(
-            f"\nSigns one browser in, once, within five minutes (y copies):\n{link}\n" if link else ""
+            f"\nSigns one browser in, once, within five minutes ({self.deck.key('faces.copy')} copies):\n{link}\n"
+            if link
+            else ""
         )
         code = ""
         if link and self.deck.glyphs is not ASCII:

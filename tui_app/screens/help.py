@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -13,13 +14,16 @@ from textual.widgets import Static
 
 from engines.commandline import usage
 from engines.operations import OPERATIONS
-from tui_app.actions import ACTIONS, key_words, keys_of
+from tui_app.actions import ACTIONS
+from tui_app.keys import KEYS, bindings, by_group, key_words, keys_of
 from tui_app.screens.base import DeckDialog
+from widgets.keys import KeySpec
 from widgets.line_view import Lines
 from widgets.spans import Row, Span, wrap
 
 _KEYS = 14
-_HEADINGS = {"RowList": "List", "DetailPane": "Details", "TaskList": "Tasks"}
+Group = tuple[str, list[tuple[str, str]]]
+"""A heading, and keys with what they do."""
 
 FILTER_HELP = (
     ("status:running,paused", "by state; also active, ended, open"),
@@ -34,16 +38,9 @@ class HelpText(Lines, can_focus=True):
     """The scrolling text."""
 
     DEFAULT_CSS = "HelpText { height: 1fr; overflow-y: auto; }"
-    BINDINGS: ClassVar = [
-        Binding("j,down", "scroll_down", "Down", show=False),
-        Binding("k,up", "scroll_up", "Up", show=False),
-        Binding("g,home", "scroll_home", "Top", show=False),
-        Binding("G,end", "scroll_end", "Bottom", show=False),
-        Binding("pagedown,space,ctrl+f", "page_down", "Page down", show=False),
-        Binding("pageup,ctrl+b", "page_up", "Page up", show=False),
-    ]
+    BINDINGS: ClassVar = bindings("text")
 
-    def __init__(self, keymap: dict[str, str], here: list[tuple[str, list[tuple[str, str]]]]) -> None:
+    def __init__(self, keymap: dict[str, str], here: Sequence[Group]) -> None:
         super().__init__(id="help-text")
         self._keymap = keymap
         self._here = here
@@ -56,37 +53,33 @@ class HelpText(Lines, can_focus=True):
             self.show(help_rows(width, self._keymap, self._here))
 
 
-def keys_here(screen: Screen[Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def keys_here(screen: Screen[Any], keymap: dict[str, str]) -> list[Group]:
     """Headings with keys and what they do: of the focused widget, then of the screen. None for the tasks screen."""
-    found: list[tuple[str, list[tuple[str, str]]]] = []
+    found: list[Group] = []
     nodes: list[DOMNode] = [screen] if screen.focused is None else [screen.focused, screen]
     for node in nodes:
-        lines = [
-            (" ".join(key_words(binding.key)), binding.tooltip or f"{binding.description}.")
-            for entry in vars(type(node)).get("BINDINGS", [])
-            if (binding := entry if isinstance(entry, Binding) else Binding(*entry)).description
-            and not binding.action.startswith("act(")
-        ]
-        if lines:
-            found.append((_HEADINGS.get(type(node).__name__, "Keys of this screen"), lines))
+        own = [entry.id for entry in vars(type(node)).get("BINDINGS", []) if isinstance(entry, Binding)]
+        specs = [KEYS[name] for name in own if name in KEYS and name not in ACTIONS]
+        for heading in dict.fromkeys(spec.group for spec in specs):
+            found.append((heading, [_line(spec, keymap) for spec in specs if spec.group == heading]))
     return found
 
 
-def help_rows(width: int, keymap: dict[str, str], here: list[tuple[str, list[tuple[str, str]]]] = []) -> list[Row]:  # noqa: B006
-    """The text of the help screen; `here` comes first."""
+def _line(spec: KeySpec, keymap: dict[str, str]) -> tuple[str, str]:
+    return " ".join(key_words(keys_of(spec.id, keymap))), spec.tooltip
+
+
+def help_rows(width: int, keymap: dict[str, str], here: Sequence[Group] = ()) -> list[Row]:
+    """The text of the help screen; `here` comes first, keys of other screens are told there."""
     rows: list[Row] = []
-    for heading, lines in here:
+    main = [(group, [_line(spec, keymap) for spec in specs])
+            for group, specs in by_group().items() if any(spec.id in ACTIONS for spec in specs)]  # fmt: skip
+    for heading, lines in [*here, *main]:
         rows += [
             [Span(heading, "heading")],
             *(row for keys, text in lines for row in _row(keys, text, _KEYS, width)),
             [],
         ]
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for spec in ACTIONS.values():
-        keys = " ".join(key_words(keys_of(spec.id, keymap)))
-        groups.setdefault(spec.group, []).append((keys, spec.tooltip))
-    for group, lines in groups.items():
-        rows += [[Span(group, "heading")], *(row for keys, text in lines for row in _row(keys, text, _KEYS, width)), []]
     rows.append([Span("Command line ( : )", "heading")])
     for spec_ in OPERATIONS.values():
         rows += _row(usage(spec_.name), spec_.summary, 36, width)
@@ -112,18 +105,23 @@ class HelpScreen(DeckDialog[None]):
         of: The screen it explains first.
     """
 
-    BINDINGS: ClassVar = [Binding("q,question_mark,f1", "leave", "Close", show=False, id="help.close")]
+    BINDINGS: ClassVar = bindings("dialog.close")
 
     def __init__(self, of: Screen[Any]) -> None:
         super().__init__()
-        self._here = keys_here(of)
+        self._of = of
 
     def compose(self) -> ComposeResult:
         """Title and text."""
         with Vertical(classes="dialog -big"):
-            yield Static("Help   (esc closes)", markup=False, classes="dialog-title")
-            yield HelpText(self.deck.settings.tui.keymap, self._here)
+            yield Static(f"Help   ({self.deck.key('dialog.leave')} closes)", markup=False, classes="dialog-title")
+            keymap = self.deck.settings.tui.keymap
+            yield HelpText(keymap, keys_here(self._of, keymap))
 
     def on_mount(self) -> None:
         """The text scrolls by key."""
         self.set_focus(self.query_one(HelpText))
+
+    def action_explain(self) -> None:
+        """The key that opened it closes it."""
+        self.action_leave()

@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.widgets import Input
 
 from engines.errors import TaskdeckError
@@ -19,11 +18,12 @@ from engines.names import display
 from engines.paths import unreadable
 from engines.query import Query, Sort, parse_filter
 from engines.text import amount, clock, plural, size, uptime
+from tui_app.keys import bindings
 from tui_app.report import FORMATS, render, write_new
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.confirm import Confirm
 from tui_app.screens.detail import DetailDialog
-from widgets.footer import Hint, KeyBar
+from widgets.footer import KeyBar
 from widgets.header import Header
 from widgets.line_view import Lines, LineView
 from widgets.prompt import Prompt, Suggestion, Suggestions
@@ -36,29 +36,20 @@ _CHUNK: Final = 200
 _MOST_EXPORTED: Final = 100_000
 _SORTS: Final = (Sort.FINISHED, Sort.SIZE, Sort.NAME, Sort.KIND, Sort.CREATED)
 _HINTS: Final = (
-    Hint("enter", "details", "open"),
-    Hint("/", "filter", "filter"),
-    Hint("s", "sort", "sort"),
-    Hint("a", "run again", "again"),
-    Hint("d", "remove", "remove"),
-    Hint("e", "export", "export"),
-    Hint("esc", "back", "back"),
+    ("rows.choose", "details", "open"),
+    ("history.filter", "filter", "filter"),
+    ("history.sort", "sort", "sort"),
+    ("history.again", "run again", "again"),
+    ("history.remove", "remove", "remove"),
+    ("history.export", "export", "export"),
+    ("history.back", "back", "back"),
 )
 
 
 class HistoryScreen(DeckScreen):
     """Chunks of the list are fetched when their rows come into sight."""
 
-    BINDINGS: ClassVar = [
-        Binding("slash", "filter", "Filter", show=False, priority=True, id="history.filter"),
-        Binding("s", "sort", "Sort", show=False, id="history.sort"),
-        Binding("S", "reverse", "Reverse", show=False, id="history.reverse"),
-        Binding("a", "again", "Run again", show=False, id="history.again"),
-        Binding("d,delete", "remove", "Remove", show=False, id="history.remove"),
-        Binding("e", "export", "Export", show=False, id="history.export"),
-        Binding("r", "reload", "Reload", show=False, id="history.reload"),
-        Binding("escape,q,H", "back", "Back", show=False, id="history.back"),
-    ]
+    BINDINGS: ClassVar = bindings("history")
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +82,7 @@ class HistoryScreen(DeckScreen):
             view.glyphs = self.deck.glyphs
         self.rows.empty = "Nothing has ended yet."
         self.prompt.suggest = {"export": self._suggest_export}
-        self.keys.tell(_HINTS)
+        self.keys.tell(self.hints(_HINTS))
         self.set_focus(self.rows)
         self.action_reload()
 

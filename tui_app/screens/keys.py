@@ -8,19 +8,17 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
-from tui_app.actions import ACTIONS, ActionSpec, key_words, keys_of
 from tui_app.config import store_option
+from tui_app.keys import KEYS, bindings, key_words, keys_of, owner_of
 from tui_app.screens.base import DeckDialog
+from widgets.keys import KeySpec
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cut
-
-_RESERVED = {"ctrl+c": "leaving", "ctrl+q": "leaving", "escape": "closing"}
 
 
 class PressKey(DeckDialog[str]):
@@ -44,71 +42,100 @@ class PressKey(DeckDialog[str]):
 
 
 class KeysDialog(DeckDialog[None]):
-    """Every action with its keys.
+    """Every key of every screen, the actions of the tasks screen first.
 
     Args:
         path: The settings file.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("q", "leave", "Close", show=False, id="keys.close"),
-        Binding("backspace,delete", "default", "Default", show=False, id="keys.default"),
-    ]
+    BINDINGS: ClassVar = bindings("keys", "dialog.close")
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._specs = list(ACTIONS.values())
+        self._specs = list(KEYS.values())
         self.rows = RowList(id="keys-rows")
 
     def compose(self) -> ComposeResult:
         """The table."""
         with Vertical(classes="dialog -big"):
-            yield Static("Keys", markup=False, classes="dialog-title")
+            yield Static("Keys", id="keys-title", markup=False, classes="dialog-title")
             yield self.rows
-            yield Static("enter sets a key  backspace brings the default back  esc closes", markup=False,
-                         classes="dialog-hint")  # fmt: skip
+            yield Static("", id="keys-hint", markup=False, classes="dialog-hint")
 
     def on_mount(self) -> None:
         """Fill it."""
         self.rows.glyphs = self.deck.glyphs
         self.rows.fill(len(self._specs), self._draw)
         self.set_focus(self.rows)
+        self._tell()
 
     @property
-    def current(self) -> ActionSpec:
-        """The action under the cursor."""
+    def current(self) -> KeySpec:
+        """The row under the cursor."""
         return self._specs[self.rows.cursor]
 
     def _draw(self, index: int, width: int) -> Row:
         spec = self._specs[index]
         keymap = self.deck.settings.tui.keymap
-        changed = spec.id in keymap
         keys = " ".join(key_words(keys_of(spec.id, keymap)))
         return [
-            Span(f"{cut(keys, 15):<16}", "key"),
-            Span(f"{spec.id:<20}", "" if changed else "muted"),
-            Span(cut(spec.tooltip, max(0, width - 36)), "muted"),
+            Span(f"{cut(keys, 19, self.deck.glyphs.ellipsis):<20}", "key"),
+            Span(f"{spec.id:<20}", "value" if spec.id in keymap else "muted"),
+            Span(cut(spec.tooltip, max(0, width - 40), self.deck.glyphs.ellipsis), "muted"),
         ]
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        changed = sum(spec.id in self.deck.settings.tui.keymap for spec in self._specs)
+        note = f"   {changed} changed" if changed else ""
+        self.query_one("#keys-title", Static).update(f"Keys: {self.current.group}{note}")
+        self.query_one("#keys-hint", Static).update(
+            self.deck.hint(
+                ("rows.choose", "sets a key"),
+                ("keys.add", "adds one"),
+                ("keys.default", "default"),
+                ("dialog.leave", "closes"),
+            )
+        )
 
     @on(RowList.Chosen)
     def _chosen(self) -> None:
-        spec = self.current
-        self.app.push_screen(PressKey(spec.label), lambda key: self._set(spec, key) if key else None)
+        self._ask()
 
-    def _set(self, spec: ActionSpec, key: str) -> None:
-        keymap = dict(self.deck.settings.tui.keymap)
-        others = [other for other in self._specs if other is not spec]
-        owner = next((other for other in others if key in keys_of(other.id, keymap).split(",")), None)
-        if key in _RESERVED or owner is not None:
-            what = _RESERVED.get(key) or (owner.label if owner is not None else "")
-            self.deck.say(f"{' '.join(key_words(key))} is the key for {what}; change that first.", severity="warning")
+    def action_add(self) -> None:
+        """One more key for the same."""
+        self._ask(more=True)
+
+    def _ask(self, *, more: bool = False) -> None:
+        spec = self.current
+        what = f"{spec.label} ({spec.group})"
+        self.app.push_screen(PressKey(what), lambda key: self._set(spec, key, more) if key else None)
+
+    def _set(self, spec: KeySpec, key: str, more: bool) -> None:
+        keymap = self.deck.settings.tui.keymap
+        owner = owner_of(key, spec, keymap)
+        if owner is not None:
+            words = " ".join(key_words(key))
+            self.deck.say(f"{words} is the key for {owner.label} ({owner.id}); change that first.", severity="warning")
             return
-        self.deck.performer.start(self._write({**keymap, spec.id: key}))
+        before = keys_of(spec.id, keymap).split(",") if more else []
+        keys = ",".join(dict.fromkeys([*before, key]))
+        self.deck.performer.start(self._write({**keymap, spec.id: keys}))
 
     def action_default(self) -> None:
-        """The key as it was made."""
-        keymap = {name: keys for name, keys in self.deck.settings.tui.keymap.items() if name != self.current.id}
+        """The keys as they were made, unless another row has one of them by now."""
+        spec = self.current
+        keymap = {name: keys for name, keys in self.deck.settings.tui.keymap.items() if name != spec.id}
+        for key in spec.keys.split(","):
+            owner = owner_of(key, spec, keymap)
+            if owner is not None:
+                self.deck.say(f"{' '.join(key_words(key))} is the key for {owner.label} ({owner.id}) by now; "
+                              "change that first.", severity="warning")  # fmt: skip
+                return
         self.deck.performer.start(self._write(keymap))
 
     async def _write(self, keymap: dict[str, str]) -> None:
@@ -118,3 +145,4 @@ class KeysDialog(DeckDialog[None]):
             raise TaskdeckError("disk.io", f"cannot write {display(self._path)}", error.strerror or "") from None
         self.deck.settings_changed(config.settings)
         self.rows.refresh()
+        self._tell()

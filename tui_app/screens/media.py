@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engines.errors import TaskdeckError
+from engines.model import TaskState, TaskView
 from engines.names import display
 from engines.operations import OPERATIONS
-from engines.text import clock, plural, size
+from engines.text import amount, clock, natural, percent, plural, size
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.new_task import NewTask
 from widgets.line_view import Lines
@@ -46,7 +47,7 @@ def _rating(row: FileInfo) -> int:
 
 
 _KEYS: Final[dict[str, Callable[[FileInfo], Any]]] = {
-    "name": lambda row: row.path.casefold(),
+    "name": lambda row: natural(row.path),
     "picture": _pixels,
     "codec": lambda row: _codec(row),
     "duration": _duration,
@@ -88,15 +89,7 @@ class MediaTable(DeckDialog[None]):
         folder: The folder, exact.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("space", "mark", "Mark", show=False, id="media.mark"),
-        Binding("asterisk", "mark_all", "Mark all", show=False, id="media.mark_all"),
-        Binding("s", "sort", "Sort", show=False, id="media.sort"),
-        Binding("S", "reverse", "Reverse", show=False, id="media.reverse"),
-        Binding("t", "make('transcode')", "Transcode", show=False, id="media.transcode"),
-        Binding("i", "make('thumbnail')", "Pictures", show=False, id="media.thumbnail"),
-        Binding("q", "leave", "Close", show=False, id="media.close"),
-    ]
+    BINDINGS: ClassVar = bindings("media", "dialog.close")
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -131,7 +124,9 @@ class MediaTable(DeckDialog[None]):
         from engines.media.info import MediaInfoResult
 
         try:
-            found = await self.deck.performer.result({"op": "mediainfo", "path": self._folder}, self.deck.places.base())
+            found = await self.deck.performer.result(
+                {"op": "mediainfo", "path": self._folder}, self.deck.places.base(), self._progress
+            )
         except TaskdeckError as error:
             self.deck.say(error.message, severity="error")
             self.dismiss(None)
@@ -139,6 +134,22 @@ class MediaTable(DeckDialog[None]):
         self._files = msgspec.convert(found, MediaInfoResult).files
         self.rows.empty = "No file here is named like media."
         self._fill()
+
+    def _progress(self, view: TaskView) -> None:
+        """How far the reading is: files, the one at work, or why it waits."""
+        glyphs = self.deck.glyphs
+        if view.state is not TaskState.RUNNING:
+            what = f"{view.state.value}{f', {view.note}' if view.note else ''}"
+        elif view.total:
+            what = (
+                f"{amount(view.done, view.unit)} of {amount(view.total, view.unit)}, {percent(view.done / view.total)}"
+            )
+        else:
+            what = amount(view.done, view.unit)
+        self.rows.empty = cut(
+            f"Reading {what}  {view.item}".rstrip(), max(20, self.rows.size.width - 6), glyphs.ellipsis
+        )
+        self.rows.refresh()
 
     def _fill(self) -> None:
         self._files.sort(key=_KEYS[_COLUMNS[self._order]], reverse=self._reverse)
@@ -158,8 +169,10 @@ class MediaTable(DeckDialog[None]):
             self.heads.show([[Span("   "), Span(text, "label")]])
         order = f"by {_COLUMNS[self._order]}{' reversed' if self._reverse else ''}"
         marked = f"{len(self._taken)} marked, " if self._taken else ""
+        line = self.deck.hint(("media.mark", "marks"), ("media.sort", "sorts"), ("media.transcode", "transcodes"),
+                              ("media.thumbnail", "pictures"))  # fmt: skip
         self.query_one("#media-facts", Static).update(
-            f"{marked}{plural(len(self._files), 'file')} {order}   space marks  s sorts  t transcodes  i pictures  esc"
+            f"{marked}{plural(len(self._files), 'file')} {order}   {line}  {self.deck.key('dialog.leave')}"
         )
 
     def _draw(self, index: int, width: int) -> Row:

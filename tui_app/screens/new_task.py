@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Select, Static
 
@@ -18,6 +17,7 @@ from engines.model import Json
 from engines.names import display
 from engines.operations import OPERATIONS, Accepts, Field, OperationSpec, as_command, fields, parse, split_secrets
 from engines.text import plural, size, uptime
+from tui_app.keys import bindings
 from tui_app.places import Entry
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.pick import FilePicker
@@ -32,14 +32,15 @@ _TYPING: Final = 0.4
 class ChooseOperation(DeckDialog[str]):
     """Gives the name of an operation."""
 
-    BINDINGS: ClassVar = [Binding("q", "leave", "Close", show=False, id="choose.close")]
+    BINDINGS: ClassVar = bindings("dialog.close")
 
     def compose(self) -> ComposeResult:
         """The table's rows."""
         with Vertical(classes="dialog -tall"):
             yield Static("New task", markup=False, classes="dialog-title")
             yield RowList(id="operations")
-            yield Static("enter opens the form, esc closes", markup=False, classes="dialog-hint")
+            yield Static(self.deck.hint(("rows.choose", "opens the form"), ("dialog.leave", "closes")),
+                         markup=False, classes="dialog-hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """Fill the list."""
@@ -67,11 +68,7 @@ class NewTask(DeckDialog[Json]):
         given: Values to begin with, by field name.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("ctrl+s", "start", "Start", show=False, priority=True, id="form.start"),
-        Binding("ctrl+o", "browse", "Browse", show=False, priority=True, id="form.browse"),
-        Binding("ctrl+e", "more", "More options", show=False, priority=True, id="form.more"),
-    ]
+    BINDINGS: ClassVar = bindings("form")
 
     def __init__(self, spec: OperationSpec, given: Json | None = None) -> None:
         super().__init__()
@@ -95,8 +92,9 @@ class NewTask(DeckDialog[Json]):
             yield Static("", id="form-estimate", markup=False)
             yield Static("", id="form-error", markup=False)
             yield Static("", id="form-command", markup=False)
-            yield Static("ctrl+s starts  ctrl+o browses  ctrl+e more options  esc closes", markup=False,
-                         classes="dialog-hint")  # fmt: skip
+            yield Static(self.deck.hint(("form.start", "starts"), ("form.browse", "browses"),
+                                        ("form.more", "more options"), ("dialog.leave", "closes")),
+                         markup=False, classes="dialog-hint")  # fmt: skip
 
     def _folded(self, field: Field) -> bool:
         return field.name not in self._given and not field.positional and not field.required

@@ -22,7 +22,8 @@ class PasswordDialog(DeckDialog[str]):
         with Vertical(classes="dialog"):
             yield Static(f"Password for '{self._title}'", markup=False, classes="dialog-title")
             yield Input(password=True, id="password", compact=True)
-            yield Static("enter gives it to the task, esc leaves it waiting", markup=False, classes="dialog-hint")
+            yield Static(f"enter gives it to the task  {self.deck.key('dialog.leave')} leaves it waiting", markup=False,
+                         classes="dialog-hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """Typing starts at once."""

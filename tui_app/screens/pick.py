@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.text import size
+from tui_app.keys import bindings
 from tui_app.places import Entry
 from tui_app.screens.base import DeckDialog
 from widgets.row_list import RowList
@@ -31,14 +31,7 @@ class FilePicker(DeckDialog[list[str]]):
         several: Whether more than one may be chosen.
     """
 
-    BINDINGS: ClassVar = [
-        Binding("space", "mark", "Mark", show=False, id="pick.mark"),
-        Binding("l,right", "enter", "Open", show=False, id="pick.open"),
-        Binding("h,left,backspace", "up", "Up", show=False, id="pick.up"),
-        Binding("full_stop", "hidden", "Hidden files", show=False, id="pick.hidden"),
-        Binding("a", "accept", "Take", show=False, id="pick.accept"),
-        Binding("r", "roots", "Roots", show=False, id="pick.roots"),
-    ]
+    BINDINGS: ClassVar = bindings("pick", "dialog.close")
 
     def __init__(self, folder: str, *, folders_only: bool = False, several: bool = True) -> None:
         super().__init__()
@@ -112,8 +105,10 @@ class FilePicker(DeckDialog[list[str]]):
         self.query_one("#pick-folder", Static).update(cut_middle(where, max(10, self.names.size.width - 2)))
         marks = f"{len(self._taken)} marked, " if self._taken else ""
         what = "the marked" if self._taken else "this"
-        mark = "space marks  " if self._several else ""
-        self.query_one("#pick-hint", Static).update(f"{marks}enter opens  {mark}a takes {what}  h up  . hidden  esc")
+        keys = [("rows.choose", "opens"), ("pick.mark", "marks"), ("pick.accept", f"takes {what}"), ("pick.up", "up"),
+                ("pick.hidden", "hidden")]  # fmt: skip
+        line = self.deck.hint(*(pair for pair in keys if self._several or pair[0] != "pick.mark"))
+        self.query_one("#pick-hint", Static).update(f"{marks}{line}  {self.deck.key('dialog.leave')}")
 
     def action_mark(self) -> None:
         """Mark the path under the cursor."""

@@ -7,22 +7,26 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 
 from engines.errors import TaskdeckError
 from engines.model import TaskView
 from engines.query import Query, Sort
 from engines.text import plural
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckScreen
 from tui_app.screens.detail import DetailDialog
-from widgets.footer import Hint, KeyBar
+from widgets.footer import KeyBar
 from widgets.header import Header
 from widgets.line_view import Lines, LineView
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cell_len, cut
 
 _MOST: Final = 500
-_HINTS: Final = (Hint("enter", "details", "open"), Hint("r", "look again", "reload"), Hint("esc", "back", "back"))
+_HINTS: Final = (
+    ("rows.choose", "details", "open"),
+    ("planned.reload", "look again", "reload"),
+    ("planned.back", "back", "back"),
+)
 _SLOTS: Final = (
     ("Schedules", "runs an operation at set times"),
     ("Watches", "runs an operation on what appears in a folder"),
@@ -33,10 +37,7 @@ _SLOTS: Final = (
 class PlannedScreen(DeckScreen):
     """A table of tasks that wait, and the places of schedules, watches and pipelines."""
 
-    BINDINGS: ClassVar = [
-        Binding("r", "reload", "Look again", show=False, id="planned.reload", tooltip="Ask the engine again."),
-        Binding("escape,q,L", "back", "Back", show=False, id="planned.back", tooltip="Back to the tasks."),
-    ]
+    BINDINGS: ClassVar = bindings("planned")
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class PlannedScreen(DeckScreen):
         for view in self.query(LineView):
             view.glyphs = self.deck.glyphs
         self.rows.empty = "No task waits for a time, another task, space or a password."
-        self.keys.tell(_HINTS)
+        self.keys.tell(self.hints(_HINTS))
         self.set_focus(self.rows)
         self.action_reload()
 

@@ -8,21 +8,21 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.widgets import Input, Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app.config import Config, Option, load, options, set_option, shown
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckScreen
-from widgets.footer import Hint, KeyBar
+from widgets.footer import KeyBar
 from widgets.header import Header
 from widgets.line_view import LineView
 from widgets.prompt import LineHistory, Prompt
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cell_len, cut
 
-_HINTS = (Hint("enter", "change", "change"), Hint("esc", "back", "back"))
+_HINTS: Final = (("rows.choose", "change", "change"), ("settings.back", "back", "back"))
 _NAME: Final = 30
 _VALUE: Final = 26
 _ORIGIN: Final = 13
@@ -37,7 +37,7 @@ class SettingsScreen(DeckScreen):
         path: The settings file, which need not exist.
     """
 
-    BINDINGS: ClassVar = [Binding("escape,q", "back", "Back", show=False, id="settings.back")]
+    BINDINGS: ClassVar = bindings("settings")
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class SettingsScreen(DeckScreen):
         for view in self.query(LineView):
             view.glyphs = self.deck.glyphs
         self.prompt.history["value"] = LineHistory()
-        self.keys.tell(_HINTS)
+        self.keys.tell(self.hints(_HINTS))
         self.set_focus(self.rows)
         self._options = list(options().values())
         try:

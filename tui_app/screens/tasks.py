@@ -9,13 +9,14 @@ from textual import events, on
 from textual.binding import BindingType
 from textual.widgets import Input
 
-from tui_app.actions import ACTIONS, bindings
+from tui_app.actions import ACTIONS
 from tui_app.screens.board import Board
 from tui_app.screens.line import LineDesk
 from tui_app.screens.list_acts import ListActs
 from tui_app.screens.task_acts import TaskActs
 from tui_app.screens.view_acts import ViewActs
 from widgets.footer import KeyBar
+from widgets.keys import bindings
 from widgets.prompt import Prompt
 from widgets.task_list import TaskList
 
@@ -23,7 +24,7 @@ from widgets.task_list import TaskList
 class TasksScreen(Board):
     """The main screen: keys, clicks and typed lines become actions of the table."""
 
-    BINDINGS: ClassVar[list[BindingType]] = list(bindings())
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ACTIONS.values())
 
     def __init__(self) -> None:
         super().__init__()

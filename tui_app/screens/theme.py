@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
+from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 from tui_app.themes import NAMES
 from widgets.row_list import RowList
@@ -22,14 +22,15 @@ from widgets.spans import Row, Span
 class ThemeDialog(DeckDialog[None]):
     """Our own themes; enter keeps one, in the settings when they are on this machine."""
 
-    BINDINGS: ClassVar = [Binding("q", "leave", "Close", show=False, id="theme.close", tooltip="Keep the old theme.")]
+    BINDINGS: ClassVar = bindings("dialog.close")
 
     def compose(self) -> ComposeResult:
         """The names."""
         with Vertical(classes="dialog"):
             yield Static("Theme", markup=False, classes="dialog-title")
             yield RowList(id="themes")
-            yield Static("enter keeps it, esc brings the old one back", markup=False, classes="dialog-hint")
+            yield Static(self.deck.hint(("rows.choose", "keeps it"), ("dialog.leave", "brings the old one back")),
+                         markup=False, classes="dialog-hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """The cursor stands on the theme of the moment."""

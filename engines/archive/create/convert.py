@@ -9,6 +9,7 @@ from engines import files, text
 from engines.archive.create.job import Packing
 from engines.archive.create.plan import Plan, convert_target, options_of
 from engines.archive.create.result import ZipResult
+from engines.archive.volumes import gather
 from engines.errors import TaskdeckError
 from engines.job import Job, Part
 from engines.names import display
@@ -25,6 +26,7 @@ def run(op: Convert, job: Job) -> ZipResult:
 
     started = time.monotonic()
     target = convert_target(op, job.settings)
+    source = sum(volume.stat().st_size for volume in gather(Path(op.path)))
     staging = files.staged_path(job, target, kind="tree")
     files.remove(staging)  # of an attempt that was killed
     part = Part(job)
@@ -46,6 +48,8 @@ def run(op: Convert, job: Job) -> ZipResult:
     finally:
         files.remove(staging)
         job.release(staging)
+    if packed.written:
+        packed.source = source
     if op.delete_source and packed.written:
         files.remove(op.path)
         packed.deleted = 1

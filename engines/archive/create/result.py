@@ -33,6 +33,8 @@ class ZipResult(msgspec.Struct, kw_only=True):
     """Things that could not be read and are missing."""
     changed: int = 0
     """Files that changed while they were read."""
+    source: int | None = None
+    """With `convert`: the size of the archive it was made from, all its volumes; None when nothing was written."""
     volumes: list[str] = []
     encrypted: bool = False
     tested: bool = False
