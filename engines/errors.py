@@ -138,6 +138,7 @@ class TaskdeckError(Exception):
         if code not in CODES:
             raise KeyError(code)
         self.code = code
+        self.why = display(why, limit=1000)
         sentence = ": ".join(part for part in (what, why) if part)
         if fix:
             sentence = f"{sentence}; {fix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 from functools import cache
@@ -84,6 +85,7 @@ def libarchive_ffi() -> Any:
     path = _bundled_libarchive()
     if path and "LIBARCHIVE" not in os.environ:
         os.environ["LIBARCHIVE"] = path
+    logging.getLogger("libarchive").setLevel(logging.ERROR)  # it warns of each format a build lacks
     try:
         import libarchive.ffi
     except (ImportError, OSError, AttributeError, TypeError) as error:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from engines.archive.extract.streams import open_stream
 from engines.archive.volumes import Volumes, gather
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -96,6 +97,9 @@ _MARKS: Final[tuple[tuple[int, bytes, Family, str], ...]] = (
     (1080, b"\x53\xef", Family.FOREIGN, "ext"),
     (1024, b"H+\0\4", Family.FOREIGN, "hfs"),
 )
+_SECTOR: Final = 2048
+_HEAD: Final = 32 * _SECTOR
+"""Enough for all volume descriptors of an optical disc, which begin at sector 16 (ECMA-119 6.2.1, ECMA-167 2/8.3)."""
 _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!")
 _SUFFIXES: Final = {"gz": "tgz", "bz2": "tbz2", "xz": "txz", "zst": "tzst"}
 
@@ -134,12 +138,14 @@ def detect(path: Path, policy: PathPolicy | None = None) -> Found:
 
 
 def _recognise(source: Volumes, paths: tuple[Path, ...]) -> Found | None:
-    head = source.pread(40_000, 0)
+    head = source.pread(_HEAD, 0)
     path = paths[0]
     if is_tar(head[:512]):
         return Found(path, Family.TAR, "tar")
     for at, mark, family, name in _MARKS:
         if head.startswith(mark, at) and not (name == "lha" and head[6:7] != b"-"):
+            if name == "iso" and _names_only_in_udf(source, head):
+                return Found(path, Family.FOREIGN, "udf")
             return Found(path, family, name)
     for mark, codec in _CODECS:
         if head.startswith(mark):
@@ -151,6 +157,21 @@ def _recognise(source: Volumes, paths: tuple[Path, ...]) -> Found | None:
     if path.name.lower().endswith((".br", ".tbr")):
         return _compressed(source, path, "br")
     return _at_the_end(source, path, head)
+
+
+def _names_only_in_udf(source: Volumes, head: bytes) -> bool:
+    """Whether a disc has UDF beside an ISO 9660 part that holds short names or nothing, as Windows' discs do.
+
+    Joliet (a supplementary descriptor with a UCS-2 escape) and Rock Ridge ("SP" in the first record of the root
+    folder) give whole names, and Rock Ridge modes and links too: then ISO 9660 is the better half.
+    """
+    sectors = [head[at : at + _SECTOR] for at in range(16 * _SECTOR, len(head), _SECTOR)]
+    if not any(sector[1:6] in (b"NSR02", b"NSR03") for sector in sectors):
+        return False
+    if any(sector[:6] == b"\2CD001" and sector[88:91] in (b"%/@", b"%/C", b"%/E") for sector in sectors):
+        return False
+    root = int.from_bytes(sectors[0][158:162], "little")  # ECMA-119 8.4.18: the record of the root folder
+    return b"SP\7\1\xbe\xef" not in source.pread(256, root * _SECTOR)
 
 
 def _at_the_end(source: Volumes, path: Path, head: bytes) -> Found | None:
@@ -174,8 +195,6 @@ def _at_the_end(source: Volumes, path: Path, head: bytes) -> Found | None:
 
 def _compressed(source: Volumes, path: Path, codec: str) -> Found:
     """Whether a tar is inside the compression: its first block is unpacked to see."""
-    from engines.archive.extract.streams import open_stream
-
     first = b""
     try:
         for block in open_stream(source, codec, helper=False):

@@ -22,11 +22,14 @@ from engines.names import display
 CANDIDATES: Final = ("cp932", "cp936", "cp949", "cp950", "cp1251", "cp866", "cp1252", "cp850", "cp437", "euc_jp")
 """Code pages the detector may choose between."""
 
+_ASKED_FOR: Final = ("cp437", "cp932", "cp936", "cp949", "cp1251", "cp866")
+_ENOUGH: Final = 24
+"""Bytes above 127 from which on the letters of all names together tell code pages apart."""
 _SAMPLE: Final = 64_000  # bytes of names given to the detector
 
 
 def known(name: str) -> str:
-    """The codec's own name of an encoding a user asked for ("sjis", "gbk", "cp866").
+    """One name for an encoding a user asked for ("sjis", "gbk", "CP866"): a code page's number where it has one.
 
     Raises:
         TaskdeckError: `value` when there is no such encoding.
@@ -41,7 +44,7 @@ def known(name: str) -> str:
             "there is no such encoding",
             "use one such as cp437, cp932, cp936, cp949, cp1251 or cp866",
         ) from None
-    return found
+    return next((page for page in CANDIDATES if codecs.lookup(page).name == found), found)
 
 
 def detect(names: Sequence[bytes]) -> str:
@@ -111,11 +114,31 @@ def _plausible(sample: bytes, codec: str) -> float:
     ranges = _SCRIPTS[codec]
     hits = sum(any(low <= char <= high for low, high in ranges) for char in foreign)
     score = hits / len(foreign)
+    if codec in _COMMON:
+        score -= 0.4 * _rare(foreign, codec)
     if codec in ("cp932", "euc_jp") and not any(0x3040 <= char <= 0x30FF for char in foreign):
         score -= 0.1  # Japanese without a single kana is more likely Chinese
     if codec in ("cp1251", "cp866"):
         score -= 0.3 * _odd_case(text)
     return score
+
+
+_COMMON: Final = {
+    "cp936": (b"\xb0\xa1", b"\xd7\xfe"),
+    "cp949": (b"\xb0\xa1", b"\xc8\xfe"),
+    "cp950": (b"\xa4\x40", b"\xc6\x7e"),
+}
+"""First and last code of the common characters: level 1 of GB 2312 (3,755 hanzi), the 2,350 syllables of KS X 1001,
+level 1 of Big5 (5,401 hanzi)."""
+
+
+def _rare(foreign: Sequence[int], codec: str) -> float:
+    """Share of characters beyond the common ones: bytes of another code page mostly make such, as two small Cyrillic
+    letters of cp1251 do."""
+    first, last = _COMMON[codec]
+    pairs = [chr(char).encode(codec) for char in foreign]
+    common = sum(first <= pair <= last and (codec == "cp950" or pair[-1] >= 0xA1) for pair in pairs)
+    return 1 - common / len(pairs)
 
 
 def _odd_case(text: str) -> float:
@@ -135,11 +158,24 @@ class Decoder:
     def __init__(self, override: str | None = None) -> None:
         self.override = known(override) if override else None
         self.chosen = self.override or "utf-8"
+        self.guessed = False
+        """Whether too few letters spoke for the chosen code page to be sure of it."""
 
     def learn(self, names: Sequence[bytes]) -> None:
         """Choose the code page for names that are no UTF-8; a user's choice stays."""
         if self.override is None:
             self.chosen = detect(names)
+            few = sum(byte > 127 for name in names if not _is_utf8(name) for byte in name) < _ENOUGH
+            self.guessed = few and self.chosen != "utf-8"
+
+    @property
+    def hint(self) -> str:
+        """What to tell the user about a guess."""
+        others = ", ".join(page for page in _ASKED_FOR if page != self.chosen)
+        return (
+            f"member names are read as {self.chosen}, a guess from very few letters; "
+            f"if they look wrong, choose with --encoding ({others})"
+        )
 
     def decode(self, raw: bytes, extra: bytes = b"") -> str:
         """The name; bytes that fit no rule become surrogates, so nothing is lost."""

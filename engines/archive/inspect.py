@@ -14,12 +14,11 @@ import msgspec
 from engines import text
 from engines.archive import passwords
 from engines.archive.containment import Tree
-from engines.archive.detect import Family, Found, detect
-from engines.archive.encodings import Decoder
+from engines.archive.detect import Found, detect
+from engines.archive.extract import readers
 from engines.archive.extract.run import SHOWN, Run, Trouble
 from engines.archive.limits import Budget, Limits
-from engines.archive.member import Listing, Member, MemberKind
-from engines.archive.volumes import Volumes
+from engines.archive.member import Member, MemberKind
 from engines.errors import TaskdeckError
 from engines.job import Job
 from engines.names import display
@@ -124,7 +123,7 @@ def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
     """
     found = detect(Path(op.path), job.policy)
     with reading(op, job, found) as run:
-        listing = list_members(run)
+        listing = readers.listing(run)
         packed = sum(os.stat(path).st_size for path in found.volumes)
         size = listing.size
         return ArchiveInfo(
@@ -149,37 +148,6 @@ def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
         )
 
 
-def list_members(run: Run) -> Listing:
-    """All members of an archive, whatever its format."""
-    found = run.found
-    match found.family:
-        case Family.ZIP:
-            from engines.archive.extract.zip_directory import read_directory
-
-            decoder = Decoder(run.op.encoding)
-            with Volumes(found.volumes) as volumes:
-                directory = read_directory(volumes, decoder, max_entries=run.limits.max_entries)
-            run.encoding = decoder.chosen
-            return directory.listing(len(found.volumes))
-        case Family.TAR:
-            from engines.archive.extract import tar
-
-            return Listing(found.format, list(tar.members(run)), len(found.volumes))
-        case Family.STREAM:
-            from engines.archive.extract import single
-
-            member = single.member(run)
-            return Listing(found.format, [member], len(found.volumes))
-        case Family.LIBARCHIVE:
-            from engines.archive.extract import libarchive
-
-            return libarchive.listing(run)
-        case _:
-            from engines.archive.extract import sevenzip
-
-            return sevenzip.listing(run)
-
-
 def run_test(op: ZipTest, job: Job) -> Tested:
     """Verify every checksum without writing.
 
@@ -189,7 +157,7 @@ def run_test(op: ZipTest, job: Job) -> Tested:
     started = time.monotonic()
     found = detect(Path(op.path), job.policy)
     with reading(op, job, found, keep_broken=True) as run:
-        _verify(run)
+        readers.test(run)
         if run.broken_count:
             raise _failed(found, run.broken, run.broken_count)
         return Tested(
@@ -202,24 +170,13 @@ def run_test(op: ZipTest, job: Job) -> Tested:
         )
 
 
-def _verify(run: Run) -> None:
-    match run.found.family:
-        case Family.ZIP:
-            from engines.archive.extract import zip as module
-        case Family.TAR:
-            from engines.archive.extract import tar as module  # type: ignore[no-redef]
-        case Family.STREAM:
-            from engines.archive.extract import single as module  # type: ignore[no-redef]
-        case Family.LIBARCHIVE:
-            from engines.archive.extract import libarchive as module  # type: ignore[no-redef]
-        case _:
-            from engines.archive.extract import sevenzip as module  # type: ignore[no-redef]
-    module.test(run)
-
-
 def _failed(found: Found, broken: list[Trouble], count: int) -> TaskdeckError:
     first = broken[0]
-    why = first.why if count == 1 else f"{text.plural(count, 'member')} failed, the first is '{first.name}'"
+    why = f"'{first.name}' is damaged ({first.why})"
+    if first.name == display(found.path.name, limit=300):  # no member to blame
+        why = first.why
+    elif count > 1:
+        why = f"{text.plural(count, 'member')} failed, the first is '{first.name}' ({first.why})"
     return TaskdeckError(
         "archive.damaged",
         f"'{display(found.path.name)}' did not pass the test",

@@ -17,7 +17,8 @@ from typing import Final
 import msgspec
 
 from engines.archive.detect import Found, detect
-from engines.archive.inspect import MemberRow, list_members, reading, row
+from engines.archive.extract import readers
+from engines.archive.inspect import MemberRow, reading, row
 from engines.archive.member import Listing, Member, MemberKind
 from engines.errors import TaskdeckError
 from engines.job import Job
@@ -59,7 +60,7 @@ def run(op: Members, job: Job) -> Page:
     if listing is None:
         secret = bool(job.secrets.get("password"))
         with reading(ZipInfo(path=op.path), job, found) as run:
-            listing = list_members(run)
+            listing = readers.listing(run)
         if not secret and (len(listing.members) >= _WORTH_KEEPING or found.path.stat().st_size > 1 << 20):
             _keep(key, listing)
     rows, total = page(listing.members, op.folder, offset=op.offset, limit=op.limit)

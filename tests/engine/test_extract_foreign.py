@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.archive.backends import bundled_sevenzip
+from engines.archive.detect import detect
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
 from engines.errors import TaskdeckError
@@ -474,3 +476,133 @@ def test_every_cut_of_a_foreign_archive_is_an_error_or_harmless(tmp_path: Path, 
             ), error.message
             assert os.listdir(box) == [name]
         shutil.rmtree(box / "out", ignore_errors=True)
+
+
+def test_metadata_of_a_rar_comes_without_any_program(tmp_path: Path) -> None:
+    shutil.copy(RARS / "rar15-comment.rar", tmp_path / "a.rar")
+    settings = Settings(roots=(str(tmp_path),), archive=ArchiveSettings(sevenzip_path=str(tmp_path / "none")))
+    listed = run_info(ZipInfo(path=str(tmp_path / "a.rar")), RecordingJob(tmp_path, settings=settings))
+    assert [member.name for member in listed.members] == ["FILE1.TXT", "FILE2.TXT"]
+    assert listed.comment.startswith("RARcomment")
+
+
+def test_rar_is_tested_without_7zz_and_nothing_beside_it_is_touched(tmp_path: Path) -> None:
+    shutil.copy(RARS / "rar5-crc.rar", tmp_path / "a.rar")
+    (tmp_path / "precious").write_text("mine")
+    settings = Settings(roots=(str(tmp_path),), archive=ArchiveSettings(sevenzip_path=str(tmp_path / "none")))
+    assert run_test(ZipTest(path=str(tmp_path / "a.rar")), RecordingJob(tmp_path, settings=settings)).files == 2
+    assert sorted(os.listdir(tmp_path)) == ["a.rar", "precious"]
+
+
+def test_limits_hold_across_archives_when_another_program_takes_over(tmp_path: Path) -> None:
+    """What outer members spent is not forgotten when the first program of an inner archive gives up."""
+    shutil.copy(RARS / "rar5-crc.rar", tmp_path / "in.rar")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as out:
+        out.writestr("first", bytes(5000))
+        out.write(tmp_path / "in.rar", "in.rar")
+    limited = ArchiveSettings(sevenzip_path=str(tmp_path / "none"), max_bytes=9000)
+    job = RecordingJob(tmp_path, settings=Settings(roots=(str(tmp_path),), archive=limited))
+    with pytest.raises(TaskdeckError) as caught:
+        run(Unzip(path=str(tmp_path / "x.zip"), destination=str(tmp_path / "out"), nested=True), job)
+    assert caught.value.code == "archive.limit"
+
+
+@pytest.mark.parametrize("kind", ["7z", "ZipCrypto", "AES256"])
+def test_damage_under_the_right_password_is_never_blamed_on_the_password(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "odd tree").mkdir()
+    for number in range(3):
+        (tmp_path / f"odd tree/f{number}").write_bytes(os.urandom(50_000))
+    options = ["-ms=off"] if kind == "7z" else ["-tzip", f"-mem={kind}"]
+    archive = pack7z(tmp_path, "a.7z" if kind == "7z" else "a.zip", *options, password="k")
+    raw = bytearray(archive.read_bytes())
+    raw[75_000] ^= 0xFF
+    archive.write_bytes(raw)
+    with pytest.raises(TaskdeckError) as caught:
+        check(archive, "k")
+    assert caught.value.code == "archive.damaged"
+    assert "odd tree/f1" in caught.value.message
+    assert "password" not in caught.value.message.lower()
+    assert caught.value.message.count("get it again") == 1
+    [broken] = unzip(archive, tmp_path / "out", "k", keep_broken=True).broken
+    assert "password" not in broken.why.lower()
+    assert "odd tree/f1" not in broken.why, "the name stands before it"
+
+
+def _legacy_zip(path: Path, codec: str, names: list[str]) -> Path:
+    """A ZIP whose names are raw bytes of a code page, as old programs write them."""
+    raws = [name.encode(codec) for name in names]
+    stand_ins = [chr(ord("A") + number) * len(raw) for number, raw in enumerate(raws)]
+    with zipfile.ZipFile(path, "w") as out:
+        for stand_in in stand_ins:
+            out.writestr(stand_in, "1")
+    data = path.read_bytes()
+    for raw, stand_in in zip(raws, stand_ins, strict=True):
+        data = data.replace(stand_in.encode(), raw)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(("codec", "name"), [("cp1251", "Документ.txt"), ("cp1251", "Фото.txt"), ("cp932", "名前.txt")])
+def test_a_single_short_name_is_not_taken_for_rare_characters(tmp_path: Path, codec: str, name: str) -> None:
+    archive = _legacy_zip(tmp_path / "x.zip", codec, [name])
+    unzip(archive, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == [name]
+
+
+def test_guess_of_a_code_page_is_owned_up_to_with_the_way_to_change_it(tmp_path: Path) -> None:
+    short = _legacy_zip(tmp_path / "short.zip", "cp1251", ["Да.txt"])
+    result = unzip(short, tmp_path / "out")
+    for warnings in (result.warnings, info(short).warnings):
+        [warning] = warnings
+        assert f"read as {result.encoding}, a guess" in warning
+        assert "--encoding" in warning
+    assert not unzip(short, tmp_path / "given", encoding="cp1251").warnings
+    long = _legacy_zip(tmp_path / "long.zip", "cp1251", ["Документы за прошлый год.txt", "Отчёт.txt"])
+    assert not unzip(long, tmp_path / "sure").warnings
+
+
+def test_encoding_is_reported_by_the_name_it_is_asked_for(tmp_path: Path) -> None:
+    archive = _legacy_zip(tmp_path / "x.zip", "cp936", ["中文.txt"])
+    assert unzip(archive, tmp_path / "out", encoding="cp936").encoding == "cp936"
+
+
+def _disc(path: Path, *, joliet: bool) -> Path:
+    """The volume descriptors of a disc with ISO 9660 and UDF, and an empty root folder."""
+    sector = 2048
+    disc = bytearray(40 * sector)
+
+    def put(number: int, data: bytes, at: int = 0) -> None:
+        disc[number * sector + at : number * sector + at + len(data)] = data
+
+    put(16, b"\1CD001\1")
+    put(16, (30).to_bytes(4, "little"), 158)
+    put(17, (b"\2" if joliet else b"\xff") + b"CD001\1")
+    put(17, b"%/E", 88)
+    for number, mark in enumerate((b"BEA01", b"NSR02", b"TEA01"), 18):
+        put(number, b"\0" + mark + b"\1")
+    path.write_bytes(disc)
+    return path
+
+
+def test_disc_with_whole_names_only_in_its_udf_half_is_read_as_udf(tmp_path: Path) -> None:
+    assert detect(_disc(tmp_path / "windows.iso", joliet=False)).format == "udf"
+    assert detect(_disc(tmp_path / "joliet.iso", joliet=True)).format == "iso"
+
+
+def test_folders_of_a_disc_have_no_size_and_names_no_dot(tmp_path: Path) -> None:
+    (tmp_path / "root/sub").mkdir(parents=True)
+    (tmp_path / "root/sub/one.txt").write_text("12345")
+    subprocess.run(["bsdtar", "--format=iso9660", "-C", "root", "-cf", "x.iso", "."], cwd=tmp_path, check=True)
+    listed = info(tmp_path / "x.iso")
+    assert listed.size == 5
+    assert [member.name for member in listed.members if member.name.startswith(".")] == []
+
+
+def test_libarchive_does_not_talk_to_the_terminal() -> None:
+    """It warns of every format that a build lacks, through Python's logging of last resort."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from engines.archive.backends import libarchive_ffi as f; f()"],
+        check=True,
+        capture_output=True,
+    )
+    assert done.stderr == b""

@@ -14,7 +14,7 @@ from engines.archive.containment import components, link_stays_inside
 from engines.archive.encodings import Decoder, detect, known
 from engines.archive.extract.replies import unzip_reply, zipinfo_reply, ziptest_reply
 from engines.archive.extract.run import Selector
-from engines.archive.extract.sevenzip import ListParser
+from engines.archive.extract.sevenzip_list import ListParser
 from engines.archive.extract.tar_headers import MalformedError, number, pax_records
 from engines.archive.limits import overlapping
 from engines.archive.member import Member, MemberKind

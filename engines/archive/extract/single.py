@@ -6,21 +6,11 @@ import os
 
 from engines.archive.containment import finish
 from engines.archive.extract.copying import write_all
+from engines.archive.extract.naming import name_of
 from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.extract.streams import open_stream
 from engines.archive.member import Member
 from engines.archive.volumes import Volumes
-
-_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lz4", ".br", ".lzma", ".lz", ".lzo", ".z")
-
-
-def name_of(archive: str) -> str:
-    """The name of the content: the archive's without its suffix."""
-    lowered = archive.lower()
-    for suffix in _SUFFIXES:
-        if lowered.endswith(suffix) and len(archive) > len(suffix):
-            return archive[: -len(suffix)]
-    return f"{archive}.out"
 
 
 def extract(run: Run) -> None:

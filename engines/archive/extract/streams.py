@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from isal import isal_zlib
 
+from engines.archive.extract.libarchive_reader import raw_stream
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -363,6 +364,4 @@ def _brotli(window: Window) -> Iterator[bytes]:
 
 
 def _libarchive(window: Window, codec: str) -> Iterator[bytes]:
-    from engines.archive.extract.libarchive import raw_stream
-
     return raw_stream(window, codec)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 from engines.archive.backends import probe
-from engines.archive.extract import sevenzip
+from engines.archive.extract import rar_headers, sevenzip
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
+from engines.archive.extract.sevenzip_run import supervise, watcher
 from engines.archive.member import MemberKind
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -24,9 +25,7 @@ def extract(run: Run) -> None:
         TaskdeckError: `unsupported` when unar may not be used on this archive (links, a password, which it
             takes in its arguments only); `archive.damaged`; see `sevenzip.judge`.
     """
-    from engines.archive.extract import rar
-
-    found = rar.listing(run)
+    found = rar_headers.listing(run)
     wanted = sevenzip.judge(run, found)
     if (
         run.select
@@ -40,7 +39,7 @@ def extract(run: Run) -> None:
     folder = os.readlink(f"/proc/self/fd/{run.tree.root}")
     argv = [probe(run.job.settings.archive).unar, "-quiet", "-force-rename", "-no-directory", "-no-recursion"]
     tool = run.job.tool([*argv, "-output-directory", folder, str(run.found.volumes[0])])
-    outcome = sevenzip.supervise(run, tool, sevenzip.watcher(run, wanted))
+    outcome = supervise(run, tool, watcher(run, wanted))
     if outcome.status:
         raise TaskdeckError(
             "archive.damaged",

@@ -75,10 +75,11 @@ def extract(run: Run) -> None:
 
 def load(run: Run, volumes: Volumes) -> Directory:
     """Read the directory and hold it against the limits."""
-    directory = read_directory(
-        volumes, Decoder(run.op.encoding), max_entries=run.limits.max_entries, check=run.job.check
-    )
+    decoder = Decoder(run.op.encoding)
+    directory = read_directory(volumes, decoder, max_entries=run.limits.max_entries, check=run.job.check)
     run.encoding = directory.encoding
+    if decoder.guessed:
+        run.warn(decoder.hint)
     if directory.overlapping:
         raise TaskdeckError(
             "archive.limit",
