@@ -189,6 +189,27 @@ def test_half_unpacked_inner_archive_is_not_taken_as_done(tmp_path: Path, eager:
     assert snapshot(box / "outer/a/root") == snapshot(box / "outer/b/root") == expected
 
 
+def test_killed_with_its_staging_folder_emptied_it_publishes_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, expected = packed(tmp_path, "x.zip")
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    first = RecordingJob(archive.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr("engines.archive.extract.job._discard", die)
+        with pytest.raises(Killed):
+            run(Unzip(path=str(archive)), first)
+    run(Unzip(path=str(archive)), RecordingJob(archive.parent, checkpoint=first.saved[-1]))
+    assert sorted(os.listdir(archive.parent)) == ["root", "x.zip"]
+    assert snapshot(archive.parent / "root") == expected
+
+
 @pytest.mark.parametrize("into", [None, "fresh", "present"])
 @pytest.mark.parametrize("taken", [False, True])
 def test_killed_between_publishing_and_locking_it_locks_folders_later(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -307,7 +308,12 @@ def _published_before(job: Job, place: Place, identity: list[list[int]]) -> Unpa
     """The result of an attempt that was killed after it had published everything, before it could say so."""
     state = job.checkpoint or {}
     staging = Path(from_uri(str(state.get("staging", ""))))
-    if state.get("stage") != "publish" or state.get("identity") != identity or os.path.lexists(staging):
+    if state.get("stage") != "publish" or state.get("identity") != identity:
+        return None
+    if state.get("names"):
+        with suppress(OSError):
+            staging.rmdir()  # empty: all of it had been moved to its place
+    if os.path.lexists(staging):
         return None
     destination = place.target if place.explicit else place.folder
     names = [from_uri(uri)[1:] for uri in state.get("names", ())]
