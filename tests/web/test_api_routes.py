@@ -142,6 +142,17 @@ async def test_a_whole_number_may_be_written_as_a_float(station: Station, daemon
     async with station.http() as http:
         answer = await http.post("/api/v1/tasks", json={"operation": operation})
         assert answer.status == 201, await answer.text()
+        for level, status in ((9.0, 200), (221.0, 422), (9.5, 422)):
+            question = {"op": "estimate", "path": str(station.root), "level": level}
+            looked = await http.post("/api/v1/look", json={"look": question})
+            assert looked.status == status, await looked.text()
+
+
+@pytest.mark.parametrize("root", ["", "relative", "a\0b", "/nowhere"])
+async def test_a_task_cannot_be_kept_to_a_folder_that_is_none(station: Station, daemon: Daemon, root: str) -> None:
+    async with station.http() as http:
+        body = {"operation": {"op": "steps", "path": str(station.root)}, "options": {"roots": [root]}}
+        assert (await http.post("/api/v1/tasks", json=body)).status == 404
 
 
 async def test_bulk_gives_one_outcome_a_task_failures_among_them(station: Station, daemon: Daemon) -> None:

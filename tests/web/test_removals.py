@@ -30,6 +30,6 @@ def test_every_rule_of_the_table_is_in_the_program(removal: Removal) -> None:
 def test_a_removed_rule_is_missed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.web.removals", "SameSite=Strict"],
-        cwd=PACKAGE, capture_output=True, text=True, timeout=120, check=False,
+        cwd=PACKAGE, capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "missed   SameSite=Strict"), done.stderr

@@ -59,7 +59,7 @@ function branch(node, chosen, told, within = false) {
     const choose = () => {
       if (box.checked) chosen.set(child.path, child); else chosen.delete(child.path);
       // A folder comes with everything in it: that is shown, and not chosen a second time.
-      for (const inner of box.closest('li').querySelectorAll('ul input')) { inner.checked = inner.disabled = box.checked; }
+      for (const inner of box.closest('li').querySelectorAll(':scope ul input')) { inner.checked = inner.disabled = box.checked; }
       if (box.checked) for (const path of [...chosen.keys()]) { if (path.startsWith(`${child.path}/`)) chosen.delete(path); }
       told();
     };
