@@ -343,16 +343,21 @@ def test_the_demo_ends_well_and_leaves_nothing(station: Station) -> None:
     assert answers(station.locations), "the daemon was there before"
 
 
-def test_status_watch_repeats_until_interrupted(station: Station) -> None:
+def test_status_watch_tells_a_pipe_every_change_until_interrupted(station: Station) -> None:
     child = subprocess.Popen(
         station.argv("status", "--watch"), env=station.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert child.stdout is not None
-    lines: list[bytes] = []
-    for line in child.stdout:
-        lines.append(line)
-        if sum(b"active" in text for text in lines) == 2:
-            break
+    first = child.stdout.readline()
+    assert b"changes follow" in first
+    tree(station.root, "watched")
+    station.run("zip", "watched")
+    told = b""
+    while b"completed" not in told:
+        told = child.stdout.readline()
+        assert told, "it ended by itself"
+        assert told != first, "the whole list again"
+    assert b"watched" in told
     child.send_signal(2)
     assert child.wait(20) == 0
 
