@@ -101,9 +101,13 @@ def main() -> None:
     parser.add_argument("--formats", default=_FORMATS, help="format:level, separated by commas")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="where corpus and archives lie")
+    parser.add_argument("--state", type=Path, help="where the engine keeps its state (default: $TMPDIR)")
     arguments = parser.parse_args()
     kinds = arguments.formats.split(",")
-    with tempfile.TemporaryDirectory(dir=arguments.work) as name, tempfile.TemporaryDirectory() as state:
+    with (
+        tempfile.TemporaryDirectory(dir=arguments.work) as name,
+        tempfile.TemporaryDirectory(dir=arguments.state) as state,
+    ):
         work = Path(name)
         corpus, folder = work / "corpus", work / "out"
         folder.mkdir()

@@ -89,6 +89,14 @@ def test_large_zip_members_are_packed_in_blocks(tmp_path: Path, level: int) -> N
         assert opened.infolist()[0].compress_type == (zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED)
 
 
+@pytest.mark.parametrize("size", [4 << 20, 32 << 20])
+def test_a_file_whose_every_eighth_begins_with_noise_is_not_stored(tmp_path: Path, size: int) -> None:
+    source = tmp_path / "image"
+    source.write_bytes((noise(size // 32) + prose(size // 32) * 3) * 8)
+    result = pack(tmp_path, source, ArchiveFormat.ZIP)
+    assert result.packed < 0.7 * result.original
+
+
 def test_unzip_restores_times_modes_and_links(tree: Path, tmp_path: Path) -> None:
     source = odd_tree(tmp_path / "plain", raw_names=False)
     (source / "new\nline").unlink()  # unzip drops line breaks from names

@@ -17,6 +17,7 @@ from engines.archive.create.codecs import (
     crc32_combine,
     deflate_block,
     incompressible,
+    sample_places,
     stored_blocks,
 )
 from engines.archive.create.encryption import OVERHEAD, Encryptor
@@ -191,9 +192,9 @@ class ZipWriter:
         """Whether samples over the whole file say that it does not shrink."""
         if not self._options.store_compressed:
             return False
-        step = max(1, file.size // 8)
+        count = max(8, min(64, file.size >> 24))
         try:
-            return all(incompressible(file.read(at, PROBED)) for at in range(0, file.size, step))
+            return all(incompressible(file.read(at, PROBED)) for at in sample_places(file.size, PROBED, count))
         except OSError:
             return False
 
