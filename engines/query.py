@@ -19,6 +19,8 @@ from engines.model import ACTIVE, TERMINAL, Kind, TaskState, TaskView
 from engines.names import display
 from engines.text import parse_duration
 
+MAX_LIMIT: Final = 500
+"""Tasks in one page at most."""
 KEYS: Final = ("status", "kind", "owner", "face", "since", "before", "id")
 
 

@@ -33,7 +33,7 @@ from engines.model import (
     WaitReason,
 )
 from engines.names import display
-from engines.query import Page, Query, parse_filter, sort_key
+from engines.query import MAX_LIMIT, Page, Query, parse_filter, sort_key
 from engines.tasks import cursor
 from engines.tasks.api import Tick, Update, Watch
 
@@ -445,6 +445,7 @@ class FakeTasks:
         )  # fmt: skip
 
     async def query(self, query: Query) -> Page:
+        assert 0 <= query.limit <= MAX_LIMIT, "the API refuses larger pages"
         return self.page(query)
 
     async def log(self, task_id: str, *, after: int = 0) -> tuple[int, list[str]]:

@@ -120,6 +120,12 @@ async def test_star_marks_all_the_filter_shows() -> None:
         assert d.screen.list.marks == {}
 
 
+async def test_star_marks_more_than_a_page_holds() -> None:
+    async with deck(seeded(1_200)) as d:
+        await d.press("asterisk")
+        assert len(d.screen.list.marks) == 1_200
+
+
 async def test_priority_and_place_of_a_queued_task() -> None:
     async with deck() as d:
         await d.press(*"jjj")

@@ -17,6 +17,7 @@ from engines.model import Action, TaskState, TaskView, Totals
 from engines.names import display
 from engines.paths import unreadable
 from engines.query import Query, Sort, parse_filter
+from engines.tasks import walk
 from engines.text import amount, clock, plural, size, uptime
 from tui_app.keys import bindings
 from tui_app.report import FORMATS, render, write_new
@@ -98,8 +99,8 @@ class HistoryScreen(DeckScreen):
         restart(self, "history", self._load, 0)
         restart(self, "history-totals", self._add_up)
 
-    def _query(self, offset: int, limit: int = _CHUNK) -> Query:
-        return Query(f"-status:open {self.filter}".strip(), self.sort, self.reverse, offset, limit)
+    def _query(self, offset: int = 0) -> Query:
+        return Query(f"-status:open {self.filter}".strip(), self.sort, self.reverse, offset, _CHUNK)
 
     async def _load(self, chunk: int) -> None:
         try:
@@ -240,10 +241,9 @@ class HistoryScreen(DeckScreen):
             return
         views: list[TaskView] = []
         try:
-            while len(views) < _MOST_EXPORTED:
-                page = await self.deck.tasks.query(self._query(len(views), 1000))
-                views += page.items
-                if not page.items or len(views) >= page.total:
+            async for page in walk.pages(self.deck.tasks, self._query()):
+                views += page
+                if len(views) >= _MOST_EXPORTED:
                     break
             await asyncio.to_thread(lambda: write_new(path, render(views, form)))
         except TaskdeckError as error:

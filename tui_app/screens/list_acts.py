@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
-from engines.query import Sort
+from engines.query import Query, Sort
+from engines.tasks import walk
 from tui_app.screens.board import GROUPS, Board
 from tui_app.screens.line import LineDesk
 
@@ -82,9 +81,10 @@ class ListActs:
         self._board.tell_header()
 
     async def _mark_all(self) -> None:
-        query = msgspec.structs.replace(self._board.watch_now.query, offset=0, limit=10_000)
-        page = await self._board.deck.tasks.query(query)
-        self._board.list.marks = {view.id: view for view in page.items}
+        query = Query(filter=self._board.watch_now.query.filter, sort=Sort.CREATED)
+        self._board.list.marks = {
+            view.id: view async for page in walk.pages(self._board.deck.tasks, query) for view in page
+        }
         self._board.list.restyle()
         self._board.tell_header()
 

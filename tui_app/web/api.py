@@ -18,12 +18,13 @@ from aiohttp import web
 from engines.errors import TaskdeckError
 from engines.model import Action, Stats, TaskDetail, TaskEvent, TaskState, TaskView, Totals, guide_status
 from engines.paths import from_uri
-from engines.query import Page, Query, Sort
+from engines.query import MAX_LIMIT, Page, Query, Sort
+from engines.tasks import walk
 from tui_app import wire
 from tui_app.web import guide, pages, signin, transfer
 from tui_app.web.access import Scope, TokenRequest
 from tui_app.web.audit import AuditEntry
-from tui_app.web.bodies import MAX_LIMIT, integer, query_of, read_body, whole
+from tui_app.web.bodies import integer, query_of, read_body, whole
 from tui_app.web.context import DECK, caller
 from tui_app.web.export import history
 from tui_app.web.files import files
@@ -240,13 +241,8 @@ async def bulk(request: web.Request) -> web.Response:
     body = await read_body(request, wire.BulkRequest)
     ids = list(body.ids)
     if body.filter is not None:
-        matching: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            # By creation: an order in which nothing moves while we read.
-            page = await tasks.query(Query(filter=body.filter, sort=Sort.CREATED, limit=MAX_LIMIT, cursor=cursor))
-            matching += [item.id for item in page.items]
-            cursor = page.next_cursor
+        found = walk.pages(tasks, Query(filter=body.filter, sort=Sort.CREATED))
+        matching = [item.id async for page in found for item in page]
         ids = [item for item in matching if item in set(ids)] if ids else matching
     outcomes = await tasks.control(ids, body.action, actor=caller(request).actor, until=body.until)
     return json_response(wire.BulkResponse(outcomes))

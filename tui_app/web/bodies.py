@@ -10,12 +10,11 @@ from aiohttp import web
 
 from engines.errors import TaskdeckError
 from engines.names import display
-from engines.query import Query, Sort
+from engines.query import MAX_LIMIT, Query, Sort
 
 T = TypeVar("T")
 BODY_SECONDS: Final = 10.0
 """A body that drips is cut: aiohttp itself would wait for ever."""
-MAX_LIMIT: Final = 500
 _CURSOR_LIMIT: Final = 8192
 """A cursor may hold a title."""
 

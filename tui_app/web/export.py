@@ -14,7 +14,7 @@ from engines.errors import TaskdeckError
 from engines.model import TaskView
 from engines.names import display
 from engines.query import Query, Sort, parse_filter
-from engines.tasks.api import Tasks
+from engines.tasks import walk
 from tui_app.web.bodies import text
 from tui_app.web.context import DECK
 from tui_app.web.guide import timestamp
@@ -37,7 +37,6 @@ COLUMNS: Final = (
     "error_code",
     "error",
 )
-_PAGE: Final = 500
 
 
 async def history(request: web.Request) -> web.StreamResponse:
@@ -55,19 +54,11 @@ async def history(request: web.Request) -> web.StreamResponse:
         }
     )
     await response.prepare(request)
-    async for block in (_csv if form == "csv" else _json)(_pages(request.app[DECK].tasks, wanted)):
+    found = walk.pages(request.app[DECK].tasks, Query(filter=wanted, sort=Sort.CREATED, reverse=True))
+    async for block in (_csv if form == "csv" else _json)(found):
         await response.write(block)
     await response.write_eof()
     return response
-
-
-async def _pages(tasks: Tasks, wanted: str) -> AsyncIterator[list[TaskView]]:
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await tasks.query(Query(filter=wanted, sort=Sort.CREATED, reverse=True, limit=_PAGE, cursor=cursor))
-        if page.items:
-            yield page.items
-        cursor = page.next_cursor
 
 
 async def _json(pages: AsyncIterator[list[TaskView]]) -> AsyncIterator[bytes]:
