@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 CHROMIUM = "/usr/bin/chromium"
 """From the Debian package; `scripts/system-packages test` installs it."""
@@ -64,3 +64,9 @@ async def open_page(browser: Browser) -> OpenPage:
         assert unexpected == [], unexpected
 
     return opened
+
+
+async def settled(page: Page) -> None:
+    """Wait until the page is connected and shows a card."""
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    await expect(page.locator(".card").first).to_be_visible()

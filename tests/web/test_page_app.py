@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from engines.model import TaskState
 from engines.settings import WebSettings
-from tests.support.browser import OpenPage
+from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import FakeTasks, seeded
 from tests.support.web_server import Site, site
 
@@ -29,11 +29,6 @@ async def deck(tmp_path: Path) -> AsyncIterator[tuple[Site, FakeTasks]]:
     tasks = FakeTasks(seeded(6))
     async with site(tasks, tmp_path) as served:
         yield served, tasks
-
-
-async def settled(page: Page) -> None:
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
-    await expect(page.locator(".card").first).to_be_visible()
 
 
 async def test_the_browser_finds_everything_to_install_the_page(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from engines.model import Action, TaskState
 from engines.query import Query
-from tests.support.browser import OpenPage
+from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
 from tests.support.web_server import Site, site
 
@@ -26,11 +26,6 @@ async def deck(tmp_path: Path) -> AsyncIterator[tuple[Site, FakeTasks]]:
     tasks = FakeTasks(seeded(24))
     async with site(tasks, tmp_path) as served:
         yield served, tasks
-
-
-async def settled(page: Page) -> None:
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
-    await expect(page.locator(".card").first).to_be_visible()
 
 
 async def test_a_card_shows_what_the_guide_shows(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
