@@ -12,6 +12,7 @@ from textual.screen import ModalScreen, Screen
 from tui_app.deck import Deck
 from tui_app.keys import KEYS, bindings
 from widgets.footer import Hint
+from widgets.line_view import LineView
 
 T = TypeVar("T")
 
@@ -32,6 +33,11 @@ class DeckScreen(Screen[None]):
     def deck(self) -> Deck:
         """The application."""
         return cast("Deck", self.app)
+
+    def dress(self) -> None:
+        """Give every view the glyphs that the terminal can show; once mounted."""
+        for view in self.query(LineView):
+            view.glyphs = self.deck.glyphs
 
     def action_explain(self) -> None:
         """Help for what has the keyboard, then for everything."""

@@ -25,7 +25,6 @@ from tui_app.screens.details import DetailFeed
 from widgets.detail_pane import DetailPane
 from widgets.footer import Hint, KeyBar
 from widgets.header import Header
-from widgets.line_view import LineView
 from widgets.prompt import Prompt
 from widgets.stat_tiles import StatTiles
 from widgets.system_panel import SystemPanel
@@ -72,8 +71,7 @@ class Board(DeckScreen):
 
     def on_mount(self) -> None:
         """Wire the parts together."""
-        for view in self.query(LineView):
-            view.glyphs = self.deck.glyphs
+        self.dress()
         tasks = self.list
         tasks.window = self.deck.mirror.window
         tasks.hints = self._card_hints

@@ -26,7 +26,7 @@ from tui_app.screens.confirm import Confirm
 from tui_app.screens.detail import DetailDialog
 from widgets.footer import KeyBar
 from widgets.header import Header
-from widgets.line_view import Lines, LineView
+from widgets.line_view import Lines
 from widgets.prompt import Prompt, Suggestion, Suggestions
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cell_len, cut
@@ -79,8 +79,7 @@ class HistoryScreen(DeckScreen):
 
     def on_mount(self) -> None:
         """Fetch the first chunk."""
-        for view in self.query(LineView):
-            view.glyphs = self.deck.glyphs
+        self.dress()
         self.rows.empty = "Nothing has ended yet."
         self.prompt.suggest = {"export": self._suggest_export}
         self.keys.tell(self.hints(_HINTS))

@@ -17,7 +17,7 @@ from tui_app.screens.base import DeckScreen
 from tui_app.screens.detail import DetailDialog
 from widgets.footer import KeyBar
 from widgets.header import Header
-from widgets.line_view import Lines, LineView
+from widgets.line_view import Lines
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cell_len, cut
 
@@ -56,8 +56,7 @@ class PlannedScreen(DeckScreen):
 
     def on_mount(self) -> None:
         """Ask what waits."""
-        for view in self.query(LineView):
-            view.glyphs = self.deck.glyphs
+        self.dress()
         self.rows.empty = "No task waits for a time, another task, space or a password."
         self.keys.tell(self.hints(_HINTS))
         self.set_focus(self.rows)

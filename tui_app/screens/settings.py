@@ -17,7 +17,6 @@ from tui_app.keys import bindings
 from tui_app.screens.base import DeckScreen
 from widgets.footer import KeyBar
 from widgets.header import Header
-from widgets.line_view import LineView
 from widgets.prompt import LineHistory, Prompt
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cell_len, cut
@@ -59,8 +58,7 @@ class SettingsScreen(DeckScreen):
 
     async def on_mount(self) -> None:
         """Read the file."""
-        for view in self.query(LineView):
-            view.glyphs = self.deck.glyphs
+        self.dress()
         self.prompt.history["value"] = LineHistory()
         self.keys.tell(self.hints(_HINTS))
         self.set_focus(self.rows)

@@ -12,13 +12,13 @@ from aiohttp import web
 
 from engines.model import TaskState, TaskView
 from engines.query import Query, Sort
+from engines.tasks import walk
 from engines.tasks.api import Tasks
 from tui_app.web.bodies import integer
 from tui_app.web.context import DECK
 from tui_app.web.problem import json_response
 
 MOST_DAYS: Final = 366
-_PAGE: Final = 500
 _DAY: Final = 86_400
 
 
@@ -82,16 +82,11 @@ async def summary(tasks: Tasks, *, days: int, now: float) -> Statistics:
 
 async def _ended(tasks: Tasks, since: float) -> AsyncIterator[TaskView]:
     """Tasks that ended after a moment, newest first."""
-    offset = 0
-    while True:
-        page = await tasks.query(Query(filter="status:ended", sort=Sort.FINISHED, offset=offset, limit=_PAGE))
-        for view in page.items:
+    async for page in walk.pages(tasks, Query(filter="status:ended", sort=Sort.FINISHED)):
+        for view in page:
             if (view.finished or view.created) < since:
                 return
             yield view
-        offset += len(page.items)
-        if len(page.items) < _PAGE:
-            return
         await asyncio.sleep(0)
 
 
