@@ -68,12 +68,14 @@ def _words(chance: random.Random, count: int) -> list[str]:
 
 
 def make_corpus(root: Path) -> None:
-    """Small text files (the sources of this Python and its packages), logs, tables, noise, one large mixed file."""
+    """13,000 small text files (sources of this Python and its packages), logs, tables, noise, one large mixed file."""
     chance = random.Random(1)
     texts = root / "text"
     texts.mkdir(parents=True)
     total = number = 0
-    for path in _source_files():
+    sources = list(_source_files())
+    chance.shuffle(sources)
+    for path in sources:
         data = path.read_bytes()
         folder = texts / f"{number % 97:02d}" / f"{number % 13:02d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,12 +117,13 @@ def make_corpus(root: Path) -> None:
 
 
 def _source_files() -> Iterator[Path]:
+    """In a fixed order; without the thousands of nearly empty modules that some packages have."""
     for name in ("stdlib", "purelib"):
         for folder, folders, names in os.walk(sysconfig.get_paths()[name]):
             folders.sort()
             for file in sorted(names):
                 path = Path(folder) / file
-                if file.endswith((".py", ".pyi", ".h", ".txt", ".md", ".rst")) and path.stat().st_size < 400_000:
+                if file.endswith((".py", ".pyi", ".h", ".txt", ".md", ".rst")) and 512 <= path.stat().st_size < 400_000:
                     yield path
 
 
