@@ -112,7 +112,7 @@ class Job(Protocol):
         argv: Sequence[str | bytes],
         *,
         cwd: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Tool:
         """Start an external program that dies with this job (see `engines.process`); `check` while it runs."""
@@ -210,7 +210,7 @@ class Part:
         argv: Sequence[str | bytes],
         *,
         cwd: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Tool:
         """Start an external program."""

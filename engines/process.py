@@ -49,7 +49,8 @@ class Tool:
 
     Args:
         argv: Program and arguments; a program that is not found is `tool.missing`.
-        stdin: Bytes to feed (a password), else the program sees end of file.
+        stdin: Bytes to feed (a password), or a descriptor to read from (the caller closes it), else the program sees
+            end of file.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Tool:
         argv: Sequence[str | bytes],
         *,
         cwd: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
         env: dict[str, str] | None = None,
     ) -> None:
@@ -76,7 +77,7 @@ class Tool:
             self._process = subprocess.Popen(
                 [*_guard(), program, *argv[1:]],
                 cwd=cwd,
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if stdin is None else stdin if isinstance(stdin, int) else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=tuple(pass_fds),
@@ -89,7 +90,7 @@ class Tool:
         self._tail: deque[str] = deque(maxlen=50)
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
         self._drain.start()
-        if stdin is not None and self._process.stdin is not None:
+        if isinstance(stdin, bytes) and self._process.stdin is not None:
             try:
                 self._process.stdin.write(stdin)
                 self._process.stdin.close()

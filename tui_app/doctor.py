@@ -155,6 +155,7 @@ def _tools(settings: Settings, *, everything: bool) -> Iterator[Check]:
     for finding in capabilities.examine(settings.media, everything=everything):
         yield Check(finding.name, Level.OK if finding.good else Level.WARN, finding.found, finding.fix)
     yield _sevenzip(settings)
+    yield _tool("lbzip2", "lbzip2", ["--version"], Level.OK, "optional, for tar.bz2 in less time: apt install lbzip2")
     yield _tool("bsdtar", "bsdtar", ["--version"], Level.OK, "optional: apt install libarchive-tools")
     yield _tool("unar", "unar", ["--version"], Level.OK, "optional, for RAR: apt install unar")
     yield _tool("unrar", "unrar", [], Level.OK, "optional, for RAR: apt install unrar (non-free)")

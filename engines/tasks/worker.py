@@ -120,7 +120,7 @@ class WorkerJob:
         argv: Sequence[str | bytes],
         *,
         cwd: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Tool:
         """See `Job.tool`."""

@@ -72,6 +72,15 @@ def test_flood_of_errors_does_not_block_and_keeps_its_tail() -> None:
     assert tool.errors.splitlines()[-1] == "line 99999" and len(tool.errors.splitlines()) == 50
 
 
+def test_tool_reads_from_a_descriptor_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"0123456789")
+    with open(tmp_path / "text", "rb") as source:
+        source.seek(4)
+        tool = Tool([PYTHON, "-c", "print(input())"], stdin=source.fileno())
+        assert tool.stdout.read() == b"456789\n"
+        assert tool.wait(10) == 0
+
+
 def test_killed_tool_is_gone_when_kill_returns() -> None:
     tool = Tool([PYTHON, "-c", "import time; time.sleep(60)"])
     tool.kill()

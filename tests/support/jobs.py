@@ -80,7 +80,7 @@ class RecordingJob:
         argv: Sequence[str | bytes],
         *,
         cwd: Path | None = None,
-        stdin: bytes | None = None,
+        stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Tool:
         return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
