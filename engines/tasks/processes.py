@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NoReturn
 
 TOKEN: Final = "TASKDECK_RUN"  # noqa: S105 - the name of a variable
 """Environment variable that marks every process of one state folder, so that left-overs are found at boot."""
+
+
+_TOKEN_LENGTH: Final = 32
+
+
+def run_token(state_dir: Path) -> str:
+    """The mark of a state folder's processes: drawn once, kept in a file of mode 0600."""
+    path = state_dir / "run-token"
+    with suppress(FileNotFoundError):
+        if len(token := path.read_text()) == _TOKEN_LENGTH:
+            return token
+    token = secrets.token_hex(_TOKEN_LENGTH // 2)
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+        file.write(token)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    return token
 
 
 def death(status: int) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets as random_secrets
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +30,15 @@ from engines.model import (
 from engines.names import display
 from engines.query import Page, Query, parse_filter
 from engines.settings import Settings
-from engines.tasks import disk, history, ids, processes, recovery, totals
+from engines.tasks import history, ids, processes, recovery, totals
 from engines.tasks.api import Watch
 from engines.tasks.board import Board
 from engines.tasks.control import Control
 from engines.tasks.engine import Engine
 from engines.tasks.gauges import Gauges
 from engines.tasks.hosted import HostedFunction
-from engines.tasks.journal import ENGINE, Journal
+from engines.tasks.housekeeping import Housekeeping
+from engines.tasks.journal import Journal
 from engines.tasks.lock import InstanceLock
 from engines.tasks.looking import Looker
 from engines.tasks.reading import Reader
@@ -51,10 +50,7 @@ from engines.tasks.watcher import LocalWatcher
 _BEAT: Final = 0.5  # progress is written at most twice a second in total
 _DISK_EVERY: Final = 5.0
 _DRAIN_LOOK: Final = 0.1
-_EVENT_DAYS: Final = 30  # where retention is by number: days that events outlive their task
 _HOUSEKEEPING: Final = 600.0
-_PAGE_LIMIT: Final = 1000
-_TOKEN_LENGTH: Final = 32
 
 
 class TaskService:
@@ -86,12 +82,13 @@ class TaskService:
         self.board = Board(int(time.time() * 1000))
         seq = self.store.read_now(lambda c: c.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
         self.journal = Journal(self.store, self.board, clock=clock, lines=settings.tasks.log_lines, seq=seq)
-        self.engine = Engine(self.store, self.board, self.journal, settings, self._token())
-        self.engine.low_disks = self._low_disk
+        self.engine = Engine(self.store, self.board, self.journal, settings, processes.run_token(state_dir))
         self.control_desk = Control(self.engine, self.board, self.journal)
         self.notices: list[str] = [self.store.notice] if self.store.notice else []
         """Sentences a user should see once: a restored database."""
         self.reader = Reader(self.store, self.board)
+        self.house = Housekeeping(self.engine, self.control_desk, self.reader)
+        self.engine.low_disks = self.house.disk_is_low
         self.looker = Looker(self.engine.nursery, lambda: (self.settings, self.engine.policy))
         self.gauges = Gauges(self.board, self.engine.policy.roots, clock)
         self._watchers = 0
@@ -106,7 +103,7 @@ class TaskService:
 
     async def start(self) -> None:
         """Recover what an earlier run left, then begin to run tasks. Call from the main thread."""
-        processes.sweep(self._token())
+        processes.sweep(processes.run_token(self.state_dir))
         found = await self.store.read(recovery.live)
         alive = await recovery.recover(self.store, self.journal, found)
         await recovery.sweep_claims(self.store, alive)
@@ -436,66 +433,15 @@ class TaskService:
                     self.engine.spawn(self.control_desk.look(record_due))
             if now >= self._next["disk"]:
                 self._next["disk"] = now + _DISK_EVERY
-                await self.guard_disks()
+                await self.house.guard_disks()
             if self._watchers:
                 self.gauges.sample_if_due()
             self.control_desk.stalled(now, self.settings.tasks.stall_timeout)
             if now >= self._next["keeping"]:
                 self._next["keeping"] = now + _HOUSEKEEPING
-                self.engine.spawn(self._housekeeping())
-
-    async def guard_disks(self) -> None:
-        """Pause tasks whose disk is nearly full, resume them when it is not."""
-        for record in list(self.board.records.values()):
-            held = record.reason is WaitReason.DISK
-            if record.writes and (held or record.state is TaskState.RUNNING):
-                free = await asyncio.to_thread(disk.free_space, record, self.engine.policy)
-                floor = self.settings.tasks.disk_floor
-                if held and disk.is_back(record, free, floor):
-                    self.engine.spawn(self.control_desk.disk_is_back(record))
-                elif not held and disk.is_low(free, floor):
-                    self.engine.spawn(self.control_desk.disk_is_low(record))
-
-    def _low_disk(self, record: Record) -> bool:
-        return disk.is_low(disk.free_space(record, self.engine.policy), self.settings.tasks.disk_floor)
-
-    async def _housekeeping(self) -> None:
-        """Retention and the daily backup."""
-        tasks = self.settings.tasks
-        before = self._clock() - tasks.keep_days * 86400 if tasks.keep_days else None
-        if before is not None or tasks.keep_tasks:
-            gone = await self.store.read(lambda c: history.surplus(c, before=before, keep=tasks.keep_tasks))
-            for start in range(0, len(gone), 500):
-                batch = gone[start : start + 500]
-                views = [await self.reader.view(task_id) for task_id in batch]
-                await self.journal.erase(batch, ENGINE)
-                for view in views:
-                    self.board.forget(view.id, view.state, view.kind)
-            await self._forget_events(before if before is not None else self._clock() - _EVENT_DAYS * 86400)
-        if self.store.backup_due():
-            await self.store.backup()
-
-    async def _forget_events(self, before: float) -> None:
-        """Who did what to a task that is gone is kept for a while, but not for ever."""
-        while gone := await self.store.read(lambda c: history.events_without_task(c, before=before, limit=500)):
-            await self.store.write([("DELETE FROM event WHERE seq=?", (seq,)) for seq in gone])
+                self.engine.spawn(self.house.clean())
 
     # inside: starting
-
-    def _token(self) -> str:
-        """The mark of this state folder's processes."""
-        path = self.state_dir / "run-token"
-        with contextlib.suppress(FileNotFoundError):
-            if len(token := path.read_text()) == _TOKEN_LENGTH:
-                return token
-        token = random_secrets.token_hex(_TOKEN_LENGTH // 2)
-        part = path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-            file.write(token)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        return token
 
     async def _load_counts(self, alive: list[Record]) -> None:
         counts = await self.store.read(history.counts)

@@ -241,7 +241,7 @@ async def test_retention_removes_the_oldest(tmp_path: Path) -> None:
         tasks = [await deck.act("nothing") for _ in range(6)]
         for task in tasks:
             await deck.ended(task.id)
-        await deck.service._housekeeping()
+        await deck.service.house.clean()
         assert (await deck.service.stats()).counts["completed"] == 3
 
 
@@ -251,11 +251,11 @@ async def test_retention_forgets_who_did_what_to_tasks_that_are_long_gone(tmp_pa
         tasks = [await deck.act("nothing") for _ in range(3)]
         for task in tasks:
             await deck.ended(task.id)
-        await deck.service._housekeeping()
+        await deck.service.house.clean()
         known = {event.task for event in await deck.service.events()}
         assert known == {task.id for task in tasks}, "a removal of today can still be looked up"
         now[0] += 31 * 86400
-        await deck.service._housekeeping()
+        await deck.service.house.clean()
         left = {event.task for event in await deck.service.events()}
         assert len(left) == 1, "the task that is kept keeps its events"
         assert (await deck.service.detail(left.pop())).events

@@ -119,10 +119,10 @@ async def test_full_disk_pauses_the_task_and_space_lets_it_go_on(tmp_path: Path)
         assert view.reason is WaitReason.DISK and "space returns" in view.note
         record = deck.service.board.records[task.id]
         record.writes = True
-        await deck.service.guard_disks()
+        await deck.service.house.guard_disks()
         assert (await deck.service.view(task.id)).state is TaskState.PAUSED  # nothing has grown
         record.disk_free -= 1 << 30
-        await deck.service.guard_disks()
+        await deck.service.house.guard_disks()
         await deck.when(task.id, lambda view: view.attempt == 2, "its second try")
 
 
@@ -133,12 +133,12 @@ async def test_disk_guard_freezes_writers_below_the_floor(tmp_path: Path) -> Non
         settings = deck.service.settings
         low = msgspec.structs.replace(settings, tasks=msgspec.structs.replace(settings.tasks, disk_floor=1 << 60))
         deck.service.reload(low)
-        await deck.service.guard_disks()
+        await deck.service.house.guard_disks()
         view = await deck.until(task.id, TaskState.PAUSED)
         assert view.reason is WaitReason.DISK and view.attempt == 1
         later = await deck.steps("later", count=1)
         assert (await deck.until(later.id, TaskState.WAITING)).reason is WaitReason.DISK
         deck.service.reload(settings)
-        await deck.service.guard_disks()
+        await deck.service.house.guard_disks()
         for each in (task, later):
             assert (await deck.ended(each.id)).state is TaskState.COMPLETED
