@@ -28,10 +28,6 @@ _PAST: Final = {
 }
 _PROGRESS_PERIOD: Final = 0.5
 """Seconds between looks at a task whose result is waited for."""
-_DETAILS: Final = {
-    Action.CANCEL: "The job stops and its half output is removed. You have 5 seconds to undo.",
-    Action.REMOVE: "It leaves the list and the history. Files it made stay where they are.",
-}
 
 
 class Stage(Protocol):
@@ -96,8 +92,20 @@ class Performer:
         what = _what(fitting)
         question = f"{spec.label.capitalize()} {what}?"
         self._app.confirm(
-            question, _DETAILS.get(verb, ""), yes=spec.label.capitalize(), then=lambda: self._confirmed(verb, fitting)
+            question,
+            self._consequence(verb, many=len(fitting) > 1),
+            yes=spec.label.capitalize(),
+            then=lambda: self._confirmed(verb, fitting),
         )
+
+    def _consequence(self, verb: Action, *, many: bool) -> str:
+        """What a destructive action does, for the question before it."""
+        if verb is Action.REMOVE:
+            left = "They leave" if many else "It leaves"
+            return f"{left} the list and the history. Files made by {'them' if many else 'it'} stay where they are."
+        stops = "The jobs stop and their half outputs are" if many else "The job stops and its half output is"
+        undo = f" You have {self.undo_seconds:.0f} seconds to undo." if self.undo_seconds > 0 else ""
+        return f"{stops} removed.{undo}"
 
     def _confirmed(self, verb: Action, views: list[TaskView]) -> None:
         if verb is not Action.CANCEL or self.undo_seconds <= 0:

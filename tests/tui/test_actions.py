@@ -61,6 +61,15 @@ async def test_confirmed_cancel_is_sent_only_after_the_undo_time() -> None:
         assert "u undoes" not in d.text()
 
 
+async def test_the_question_before_a_cancel_speaks_of_as_many_tasks_as_are_meant() -> None:
+    async with deck(undo_seconds=7) as d:
+        await d.press("x")
+        assert "The job stops and its half output is removed." in d.text()
+        assert "You have 7" in d.text()
+        await d.press("n", "space", "space", "x")
+        assert "The jobs stop and their half outputs are removed." in d.text()
+
+
 async def test_u_takes_a_cancel_back_for_good() -> None:
     async with deck() as d:
         timers: list[Callable[[], None]] = []
