@@ -60,6 +60,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "password.needed": CodeInfo(Exit.PASSWORD, 422, "The archive is encrypted and no password was given."),
     "password.wrong": CodeInfo(Exit.PASSWORD, 422, "The password is wrong."),
     "media.unreadable": CodeInfo(Exit.DAMAGED, 422, "The file has no readable audio or video."),
+    "media.lacking": CodeInfo(Exit.USAGE, 422, "The file has no track of the kind this operation works on."),
     "media.damaged": CodeInfo(Exit.DAMAGED, 422, "The media file is damaged or truncated."),
     "media.failed": CodeInfo(Exit.FAILED, 500, "ffmpeg could not finish."),
     "media.not_smaller": CodeInfo(Exit.CONFLICT, 409, "The result would not be smaller than its source."),
@@ -132,12 +133,22 @@ class TaskdeckError(Exception):
         why: The cause: "it does not exist".
         fix: What the user can do: "check the spelling".
         detail: Technical lines (a tool's output), for the log.
+        result: What was done all the same, as a job would have returned it: kept and shown beside the error.
     """
 
-    def __init__(self, code: str, what: str, why: str = "", fix: str = "", *, detail: str = "") -> None:
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        why: str = "",
+        fix: str = "",
+        *,
+        detail: str = "",
+        result: msgspec.Struct | None = None,
+    ) -> None:
         if code not in CODES:
             raise KeyError(code)
-        self.code = code
+        self.code, self.result = code, result
         self.why = display(why, limit=1000)
         sentence = ": ".join(part for part in (what, why) if part)
         if fix:

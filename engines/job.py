@@ -16,6 +16,8 @@ Rules for worker functions:
   file has grown past it (truncate back).
 * Pausing is the supervisor's business (the process group is frozen); after a long pause or a reboot the job
   starts again from its checkpoint.
+* An error ends the task as failed. One that comes after part of the work was done (some files of many) carries
+  what was done as its `result`, which is kept and shown beside it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Lock
@@ -27,6 +27,8 @@ _TICK: Final = 0.05
 _SAVING: Final = 0.05
 # The share of time that may go into checkpoints: they hold every result so far and grow with the folder.
 _LIGHT: Final = 4
+_HARMLESS: Final = frozenset({"media.not_smaller", "media.lacking"})
+# Among many files no failures: what --keep-if-smaller left alone, and songs where films are worked on.
 _ENCODER_CORES: Final = 8
 # Cores one encoder keeps busy at 1080p; a second file at a time gains nothing below that.
 
@@ -73,35 +75,42 @@ def file_or_folder(op: Op, job: Job, one: Callable[[Op, Job], Result]) -> Result
     """Do an operation with the file that is its path, or with every media file below the folder that is its path.
 
     Raises:
-        TaskdeckError: As `one` does, or as `run`.
+        TaskdeckError: As `one` does, or as `run` and `settled`.
     """
     path = str(getattr(op, "path", ""))
     if not os.path.isdir(path):
         return one(op, job)
-    return FolderResult(folder=display(path), files=each(op, job, one))
+    rows = each(op, job, one)
+    return settled(FolderResult(folder=display(path), files=rows), rows)
 
 
-def run(
-    job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct], *, most: int = 1, strict: bool = True
-) -> list[FileOutcome]:
+def settled(result: Result, rows: Sequence[FileOutcome], what: str = "cannot finish") -> Result:
+    """The result of a folder when no file failed.
+
+    Raises:
+        TaskdeckError: With the first failed file's code and reason, and the whole result: a folder ends as that file
+            would alone.
+    """
+    bad = [row for row in rows if row.error and row.code not in _HARMLESS]
+    if not bad and all(row.code == "media.lacking" for row in rows):
+        bad = list(rows)
+    if not bad:
+        return result
+    many = f"{len(bad)} of {text.plural(len(rows), 'file')}"
+    raise TaskdeckError(bad[0].code or "media.failed", f"{what} {many}", failed(bad[0]), result=result)
+
+
+def run(job: Job, folder: Path, work: Callable[[Job, Path], msgspec.Struct], *, most: int = 1) -> list[FileOutcome]:
     """Do `work` with every media file below a folder, `most` at a time; one that fails does not stop the others.
 
     Raises:
-        TaskdeckError: `path.missing` without any media file; `disk.full` at once; when `strict`, the last error if
-            all failed.
+        TaskdeckError: `path.missing` without any media file; `disk.full` at once.
     """
     batch = _Batch(job, folder, work)
     if not batch.paths:
         raise TaskdeckError("path.missing", f"cannot find media in '{display(folder)}'", "no file is named like media")
     batch.run(most)
-    outcomes = batch.rows()
-    if strict and all(row.error for row in outcomes):
-        raise TaskdeckError(
-            outcomes[-1].code or "media.failed",
-            f"none of {len(outcomes)} files could be done",
-            outcomes[-1].error.rstrip("."),
-        )
-    return outcomes
+    return batch.rows()
 
 
 class _Batch:

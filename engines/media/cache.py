@@ -14,7 +14,7 @@ import msgspec
 
 from engines.media.facts import MediaFacts
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Part of every key: raise it when the facts or their rules change."""
 _KEPT: Final = 5000
 

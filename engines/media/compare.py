@@ -53,7 +53,7 @@ def run(op: Compare, job: Job) -> CompareResult | batch.FolderResult:
         return _one(msgspec.structs.replace(op, path=str(path), reference=str(found)), part)
 
     rows = batch.run(job, Path(op.path), work, most=batch.abreast(job.settings.media, encodes=True))
-    return batch.FolderResult(folder=display(op.path), files=rows)
+    return batch.settled(batch.FolderResult(folder=display(op.path), files=rows), rows)
 
 
 def _by_name(folder: Path) -> dict[Path, Path]:
@@ -73,7 +73,7 @@ def _one(op: Compare, job: Job) -> CompareResult:
     made, original = (probe(job, tools, Path(path)) for path in (op.path, op.reference))
     left, right = made.main_video, original.main_video
     if left is None or right is None:
-        raise TaskdeckError("media.unreadable", "cannot compare these files", "both must have video")
+        raise TaskdeckError("media.lacking", "cannot compare these files", "both must have video")
     total = max(1, round(original.duration)) if original.duration else None
 
     def step(step: Step) -> None:

@@ -6,6 +6,7 @@ device documents of TV makers. A target lists what surely works; "no" means "do 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ from engines.job import Job
 from engines.media import batch, labels
 from engines.media.facts import Hdr, MediaFacts
 from engines.media.place import tools_of
-from engines.media.probe import Packet, packets, probe
+from engines.media.probe import packets, probe
+from engines.media.rates import Packet
 from engines.media.remux import HOLDS
 from engines.model import Json
 from engines.names import display
@@ -217,7 +219,10 @@ def peak_rate(rows: list[Packet], window: float = _WINDOW) -> int:
 
 def run(op: Compat, job: Job) -> CompatResult | batch.FolderResult:
     """Check targets and measure the bandwidth from the packets."""
-    return batch.file_or_folder(op, job, _one)
+    if not os.path.isdir(op.path):
+        return _one(op, job)
+    # A table to look at: a file that cannot be read is a row of it, as in `mediainfo`.
+    return batch.FolderResult(folder=display(op.path), files=batch.each(op, job, _one))
 
 
 def _one(op: Compat, job: Job) -> CompatResult:

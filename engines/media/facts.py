@@ -67,6 +67,8 @@ class VideoFacts(msgspec.Struct, frozen=True, kw_only=True):
     color_primaries: str = ""
     color_range: str = ""
     hdr: Hdr = Hdr.NONE
+    dolby_only: bool = False
+    """Dolby Vision in Dolby's own colours (profile 5): without Dolby's processing they come out green and purple."""
     mastering: str = ""
     """Mastering display as x265 takes it: G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)."""
     max_cll: str = ""

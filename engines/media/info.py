@@ -87,7 +87,7 @@ def _by_ffprobe(folder: Path, job: Job) -> Iterator[FileInfo]:
     def work(part: Job, path: Path) -> MediaFacts:
         return probe(part, tools, path, timeout=media.probe_timeout)
 
-    for row in batch.run(job, folder, work, most=batch.abreast(media), strict=False):
+    for row in batch.run(job, folder, work, most=batch.abreast(media)):
         facts = msgspec.convert(row.result, MediaFacts) if row.result else None
         quality = rate(facts) if facts else None
         yield FileInfo(path=row.name, facts=facts, quality=quality, error=row.error, code=row.code)

@@ -37,7 +37,7 @@ def require_sound(facts: MediaFacts) -> int:
     """
     track = facts.main_audio
     if track is None:
-        raise TaskdeckError("media.unreadable", f"cannot listen to '{facts.name}'", "it has no audio")
+        raise TaskdeckError("media.lacking", f"cannot listen to '{facts.name}'", "it has no audio")
     return track.index
 
 

@@ -38,17 +38,13 @@ def run(op: MediaTest, job: Job) -> MediaTestResult:
     """Test a file or each media file of a folder.
 
     Raises:
-        TaskdeckError: `media.damaged` with what is wrong, `media.unreadable`.
+        TaskdeckError: `media.damaged` with what is wrong, `media.unreadable`; of a folder with all
+            outcomes as its result.
     """
     path = Path(op.path)
     if path.is_dir():
-        try:
-            outcomes = batch.each(op, job, _one)
-        except TaskdeckError as error:
-            if error.code not in ("media.damaged", "media.unreadable"):
-                raise
-            raise TaskdeckError("media.damaged", f"every media file in '{display(path)}' is damaged") from None
-        return MediaTestResult(source=display(path), full=op.full, files=outcomes)
+        rows = batch.each(op, job, _one)
+        return batch.settled(MediaTestResult(source=display(path), full=op.full, files=rows), rows, "found damage in")
     return _one(op, job)
 
 

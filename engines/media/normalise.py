@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from engines.media import rates
 from engines.media.facts import (
     Attachment,
     AudioFacts,
@@ -85,8 +86,9 @@ def normalise(raw: Raw, *, name: str, size: int, structure: Structure) -> MediaF
     }
     kind = _kind(formats, of_type)
     duration = None if kind is Kind.IMAGE and "gif" not in formats else _duration(form, streams)
+    whole = rates.declared_size(size, structure)
     audio = [
-        _audio(s, size, duration, alone=kind is Kind.AUDIO and len(of_type["audio"]) == 1) for s in of_type["audio"]
+        _audio(s, whole, duration, alone=kind is Kind.AUDIO and len(of_type["audio"]) == 1) for s in of_type["audio"]
     ]
     tags = _tags(form)
     if "ogg" in formats and of_type["audio"]:
@@ -100,8 +102,8 @@ def normalise(raw: Raw, *, name: str, size: int, structure: Structure) -> MediaF
         size=size,
         duration=duration,
         start=_start(form),
-        bit_rate=BitRate(round(size * 8 / duration), structure.state is State.TRUNCATED) if duration else None,
-        video=[_video(s, formats, _video_rate(s, audio, size, duration, kind)) for s in of_type["video"]],
+        bit_rate=BitRate(round(whole * 8 / duration), structure.state is State.TRUNCATED) if duration else None,
+        video=[_video(s, formats, _video_rate(s, audio, whole, duration, kind)) for s in of_type["video"]],
         audio=audio,
         subtitles=[_subtitle(s) for s in of_type["subtitle"]],
         chapters=[_chapter(c) for c in raw.get("chapters") or []],
@@ -267,6 +269,7 @@ def _video(stream: Raw, formats: set[str], rate: BitRate | None) -> VideoFacts:
         color_primaries=_text(stream.get("color_primaries")),
         color_range=_text(stream.get("color_range")),
         hdr=hdr,
+        dolby_only=dolby_only(stream),
         mastering=mastering,
         max_cll=light,
         bit_rate=rate,
@@ -297,6 +300,18 @@ def dynamic_range(stream: Raw, frame: Raw | None = None) -> tuple[Hdr, str, str]
     return (Hdr.HLG if transfer == "arib-std-b67" else Hdr.NONE), mastering, light
 
 
+def dolby_only(stream: Raw, frame: Raw | None = None) -> bool:
+    """Whether Dolby Vision has no base layer in ordinary colours (ETSI TS 103 572: compatibility 0, profile 5).
+
+    A stream without the container's record is judged by its own: such streams leave the transfer function open.
+    """
+    record = next((e for e in stream.get("side_data_list") or [] if "dv_bl_signal_compatibility_id" in e), None)
+    if record is not None:
+        return int(record["dv_bl_signal_compatibility_id"]) == 0
+    transfer = stream.get("color_transfer") or (frame or {}).get("color_transfer")
+    return transfer in (None, "", "unknown", "reserved") and dynamic_range(stream, frame)[0] is Hdr.DOLBY_VISION
+
+
 def _mastering(data: Raw) -> str:
     """The mastering display in x265's units: chromaticity in 1/50000, luminance in 1/10000 nit."""
 
@@ -321,21 +336,17 @@ def _own_rate(stream: Raw) -> int | None:
     return int(found) if found else None
 
 
-def _video_rate(stream: Raw, audio: list[AudioFacts], size: int, duration: float | None, kind: Kind) -> BitRate | None:
+def _video_rate(
+    stream: Raw, audio: list[AudioFacts], size: float, duration: float | None, kind: Kind
+) -> BitRate | None:
     """The stream's own rate, mkvmerge's BPS tag, or what is left of the file's rate after the audio."""
     own = _own_rate(stream)
     if kind is Kind.IMAGE:
         return None
-    if own:
-        return BitRate(own)
-    if not duration:
-        return None
-    missing = any(track.bit_rate is None for track in audio)
-    left = size * 8 / duration - sum(track.bit_rate.value for track in audio if track.bit_rate)
-    return BitRate(round(left * (0.97 if missing else 1.0)), approximate=True) if left > 0 else None
+    return BitRate(own) if own else rates.remainder(size, duration, audio)
 
 
-def _audio(stream: Raw, size: int, duration: float | None, *, alone: bool) -> AudioFacts:
+def _audio(stream: Raw, size: float, duration: float | None, *, alone: bool) -> AudioFacts:
     own = _own_rate(stream)
     rate = BitRate(own) if own else None
     if rate is None and alone and duration:

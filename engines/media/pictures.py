@@ -49,12 +49,22 @@ def skipped(stream: Any, seconds: float) -> Any:
 
 def shown(stream: Any, video: VideoFacts, tools: Tools, *, width: int, height: int = -1) -> Any:
     """Square pixels, standard range, the wanted size; the width is never enlarged. Rotation is ffmpeg's own doing."""
+    if video.dolby_only:
+        stream = _intensity(stream)
     if video.hdr is not Hdr.NONE:
         stream = to_sdr(stream, tools)
     if video.interlaced:
         stream = stream.filter("yadif", mode=0, deint="all")
     fit_width, fit_height = fitted(video, width, height)
     return stream.filter("scale", fit_width, fit_height, flags="bicubic").filter("setsar", 1)
+
+
+def _intensity(stream: Any) -> Any:
+    """Dolby Vision without ordinary colours, in grey: its first component is brightness by the PQ curve."""
+    grey = "(minval+maxval)/2"
+    return stream.filter("lutyuv", u=grey, v=grey).filter(
+        "setparams", color_primaries="bt2020", color_trc="smpte2084", colorspace="bt2020nc", range="tv"
+    )
 
 
 def fitted(video: VideoFacts, width: int, height: int = -1) -> tuple[int, int]:

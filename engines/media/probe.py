@@ -13,10 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from engines.errors import TaskdeckError
-from engines.media import cache
-from engines.media.facts import BitRate, Hdr, Kind, MediaFacts
+from engines.media import cache, rates
+from engines.media.facts import BitRate, Hdr, Kind, MediaFacts, VideoFacts
 from engines.media.ffmpeg import FORMATS, probe_argv
-from engines.media.normalise import Raw, dynamic_range, normalise
+from engines.media.normalise import Raw, dolby_only, dynamic_range, normalise
+from engines.media.rates import Packet
 from engines.media.runner import PROBE, Limits, Runs, attempt
 from engines.media.structure import State, Structure, image_demuxer, inspect, mp4_rotations
 from engines.media.tools import Tools, has_pyav
@@ -27,16 +28,6 @@ from engines.process import environment
 
 _BATCH: Final = 4
 # From this many files on the PyAV worker (about 150 ms to start) beats a start of ffprobe (70 ms) for each.
-
-
-class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """One packet: time and length in seconds, bytes."""
-
-    stream: int
-    pts: float | None
-    length: float
-    key: bool
-    size: int
 
 
 def probe(runs: Runs, tools: Tools, path: Path, *, timeout: float = 60.0, deep: bool = False) -> MediaFacts:
@@ -57,6 +48,8 @@ def probe(runs: Runs, tools: Tools, path: Path, *, timeout: float = 60.0, deep: 
         facts = _add_first_frame(runs, tools, path, facts, timeout)
     if deep:
         return _deepen(runs, tools, path, facts)
+    if (span := rates.wanted(facts)) is not None:
+        facts = rates.with_sample(facts, packets(runs, tools, path, span=span))
     cache.store(key, facts)
     return facts
 
@@ -78,6 +71,8 @@ def probe_many(
                 structure = _structure(path)
                 key = _key(path)
                 facts = _judge(worker.facts(path), path, key.size, structure)
+                if (span := rates.wanted(facts)) is not None:
+                    facts = rates.with_sample(facts, worker.packets(path, None, span))
                 cache.store(key, facts)
                 yield path, facts
             except TaskdeckError as error:
@@ -87,15 +82,19 @@ def probe_many(
             worker.close()
 
 
-def packets(runs: Runs, tools: Tools, path: Path, *, stream: int | None = None) -> Iterable[Packet]:
-    """Every packet of a stream (or of all) in file order."""
+def packets(
+    runs: Runs, tools: Tools, path: Path, *, stream: int | None = None, span: tuple[float, float] | None = None
+) -> Iterable[Packet]:
+    """Every packet of a stream (or of all) in file order; of a span (begin and length in seconds), about its own."""
     if tools.ffprobe is None:
         worker = PyavWorker(runs, 600)
         try:
-            return worker.packets(path, stream)
+            return worker.packets(path, stream, span)
         finally:
             worker.close()
-    chosen = ("-select_streams", str(stream)) if stream is not None else ()
+    chosen = ["-select_streams", str(stream)] if stream is not None else []
+    if span is not None:
+        chosen += ["-read_intervals", f"{span[0]:.3f}%+{span[1]:.3f}"]
     fields = "packet=stream_index,pts_time,duration_time,flags,size"
     argv = probe_argv(tools, path, *chosen, "-show_entries", fields)
     argv[argv.index("-of") + 1] = "csv=p=0:nk=0"
@@ -191,7 +190,7 @@ def _unreadable(path: Path, said: str) -> TaskdeckError:
 def _add_first_frame(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, timeout: float) -> MediaFacts:
     """A second look at the first frame of PQ video: mastering data is often there alone, HDR10+ always."""
     video = facts.main_video
-    if video is None or video.hdr is Hdr.NONE or (video.hdr is Hdr.DOLBY_VISION and video.mastering):
+    if video is None or not _needs_first_frame(video):
         return facts
     argv = probe_argv(tools, path, "-select_streams", str(video.index), "-show_frames", "-read_intervals", "%+#1")
     _, output, _ = attempt(runs, argv, timeout=timeout, limits=Limits(PROBE.memory * 4, PROBE.cpu, timeout))
@@ -204,10 +203,18 @@ def _add_first_frame(runs: Runs, tools: Tools, path: Path, facts: MediaFacts, ti
         video,
         # Dolby Vision may be told by the container alone.
         hdr=video.hdr if video.hdr is Hdr.DOLBY_VISION else hdr,
+        dolby_only=video.dolby_only or (video.hdr is Hdr.NONE and dolby_only({}, frames[0])),
         mastering=mastering or video.mastering,
         max_cll=light or video.max_cll,
     )
     return msgspec.structs.replace(facts, video=[better if v.index == video.index else v for v in facts.video])
+
+
+def _needs_first_frame(video: VideoFacts) -> bool:
+    if video.hdr is Hdr.NONE:
+        # Dolby Vision that no container tells: its transfer function is left open.
+        return video.codec == "hevc" and video.bit_depth > 8 and not video.color_transfer
+    return not (video.hdr is Hdr.DOLBY_VISION and video.mastering)
 
 
 def _deepen(runs: Runs, tools: Tools, path: Path, facts: MediaFacts) -> MediaFacts:
@@ -269,10 +276,10 @@ class PyavWorker:
             return _with_rotation(answer, path)
         raise _unreadable(path, "the reader crashed on it")
 
-    def packets(self, path: Path, stream: int | None) -> list[Packet]:
-        """All packets of a file or stream."""
+    def packets(self, path: Path, stream: int | None, span: tuple[float, float] | None = None) -> list[Packet]:
+        """All packets of a file or stream, or those of a span (begin and length in seconds)."""
         found = []
-        for answer in self._ask(path, "packets", stream):
+        for answer in self._ask(path, "packets", stream, span):
             if isinstance(answer, list):
                 found.append(msgspec.convert(answer, Packet))
             elif "error" in answer and not found:
@@ -283,13 +290,14 @@ class PyavWorker:
         """End the process."""
         self._pipe.close()
 
-    def _ask(self, path: Path, want: str, stream: int | None) -> Iterator[Any]:
+    def _ask(self, path: Path, want: str, stream: int | None, span: tuple[float, float] | None = None) -> Iterator[Any]:
         options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
         request = {
             "path": os.fsencode(path).hex(),
             "size": path.stat().st_size,
             "want": want,
             "stream": stream,
+            "span": span,
             "format": image_demuxer(path),
             "options": options,
         }

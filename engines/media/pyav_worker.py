@@ -8,6 +8,7 @@ CPU where a start of ffprobe costs 70.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import sys
@@ -32,7 +33,7 @@ def main() -> None:
         try:
             with av.open("file:" + path, options=options, format=request.get("format")) as container:
                 if request["want"] == "packets":
-                    for row in _packets(container, request.get("stream")):
+                    for row in _packets(container, request.get("stream"), request.get("span")):
                         _say(row)
                     answer: dict[str, Any] = {"end": True}
                 else:
@@ -177,13 +178,18 @@ def _side_data(name: str, data: bytes) -> dict[str, Any] | None:
     return {"side_data_type": "HDR10+ metadata"} if name == "DYNAMIC_HDR_PLUS" else None
 
 
-def _packets(container: InputContainer, index: int | None) -> Iterator[list[Any]]:
+def _packets(container: InputContainer, index: int | None, span: list[float] | None) -> Iterator[list[Any]]:
     """[stream, pts, duration, key, size] of each packet in file order, times in seconds."""
     chosen = [container.streams[index]] if index is not None else []
+    if span is not None:
+        container.seek(int(span[0] * av.time_base))
+    end = sum(span) if span else math.inf
     for packet in container.demux(*chosen):
         if packet.size:
             base = packet.time_base
             pts = float(packet.pts * base) if packet.pts is not None and base else None
+            if pts is not None and pts >= end:
+                return
             length = float(packet.duration * base) if packet.duration and base else 0.0
             yield [packet.stream_index, pts, length, packet.is_keyframe, packet.size]
 

@@ -59,7 +59,7 @@ def plan(grid: str, facts: MediaFacts, *, width: int, height: int, sprite: bool)
     video = facts.main_video
     if video is None or not facts.duration:
         raise TaskdeckError(
-            "media.unreadable", f"cannot make a sheet of '{facts.name}'", "it has no video of known duration"
+            "media.lacking", f"cannot make a sheet of '{facts.name}'", "it has no video of known duration"
         )
     columns, rows = _grid(grid, facts.duration, sprite=sprite)
     count = columns * rows if grid else min(columns * rows, max(1, round(facts.duration / _every(facts.duration))))

@@ -83,7 +83,7 @@ def require_picture(facts: MediaFacts) -> None:
     """
     if not facts.video and facts.cover_index is None:
         raise TaskdeckError(
-            "media.unreadable", f"cannot take a picture of '{facts.name}'", "it has no video and no cover picture"
+            "media.lacking", f"cannot take a picture of '{facts.name}'", "it has no video and no cover picture"
         )
 
 

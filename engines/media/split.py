@@ -17,7 +17,8 @@ from engines.media import batch
 from engines.media.facts import MediaFacts
 from engines.media.ffmpeg import argv, library, source
 from engines.media.place import scratch, tools_of
-from engines.media.probe import Packet, packets, probe
+from engines.media.probe import packets, probe
+from engines.media.rates import Packet
 from engines.media.runner import Step, disk_full_text, failure, transform
 from engines.media.tools import Tools
 from engines.model import Json

@@ -47,15 +47,16 @@ def run(op: Thumbnail, job: Job) -> ThumbnailResult:
         return _of_file(op, job)
     rows = batch.each(op, job, _of_file)
     made = [row.result for row in rows if row.result]
-    return ThumbnailResult(
+    result = ThumbnailResult(
         source=display(path),
         timestamp=0.0,
         asked=0.0,
         size=sum(result["size"] for result in made),
-        path=str(made[0]["path"]),
+        path=str(made[0]["path"]) if made else "",
         pictures=[picture for result in made for picture in result["pictures"]],
         files=rows,
     )
+    return batch.settled(result, rows)
 
 
 def _of_file(op: Thumbnail, job: Job) -> ThumbnailResult:
@@ -217,5 +218,8 @@ def _folder_reply(found: ThumbnailResult) -> Reply:
         for row in found.files
     ]
     return Reply(
-        f"{text.plural(len(found.pictures), 'thumbnail')} extracted!", lines, icon="done", image=from_uri(found.path)
+        f"{text.plural(len(found.pictures), 'thumbnail')} extracted!",
+        lines,
+        icon="warning" if any(row.error for row in found.files) else "done",
+        image=from_uri(found.path) if found.path else "",
     )

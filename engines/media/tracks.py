@@ -67,7 +67,7 @@ def _one(op: Tracks, job: Job) -> TracksResult:
     subtitles, _ = by_language(facts.subtitles, op.subtitles, "subtitles")
     wanted = [_audio(track) for track in audio] + [_subtitle(track) for track in subtitles]
     if not wanted:
-        raise TaskdeckError("media.unreadable", f"cannot copy tracks of '{facts.name}'", "it has none that fit")
+        raise TaskdeckError("media.lacking", f"cannot copy tracks of '{facts.name}'", "it has none that fit")
     folder = Path(op.output) if op.output else path.parent
     folder.mkdir(parents=True, exist_ok=True)
     files.require_space(folder, 1 << 20, what=f"copy tracks of '{facts.name}'")

@@ -223,7 +223,7 @@ class Engine:
         elif end.how is Ending.CRASHED:
             await self._crashed(record, end.reason)
         else:
-            await self._failed(record, end.error or TaskdeckError("internal", "cannot finish").info)
+            await self._failed(record, end.error or TaskdeckError("internal", "cannot finish").info, end.result)
 
     async def _complete(self, record: Record, result: Json) -> None:
         await self._move(
@@ -267,7 +267,7 @@ class Engine:
         else:
             await self._retry_later(record, f"The job process died: {reason}.", crashes=record.crashes + 1)
 
-    async def _failed(self, record: Record, error: ErrorInfo) -> None:
+    async def _failed(self, record: Record, error: ErrorInfo, result: Json | None) -> None:
         error = self._redacted(record, error)
         if error.code == "disk.full":
             await self._start_over_later(
@@ -290,7 +290,7 @@ class Engine:
         elif error.code in _PASSING and record.crashes + 1 < record.max_attempts:
             await self._retry_later(record, error.message, crashes=record.crashes + 1)
         else:
-            await self.fail(record, error)
+            await self.fail(record, error, result=result)
 
     async def _start_over_later(self, record: Record, step: Step, target: TaskState, **changes: Any) -> None:
         """Remove what the run left and let the task wait for what it lacked; it begins anew then."""

@@ -145,7 +145,8 @@ class HostedRun:
         except (Stopped, asyncio.CancelledError):
             return End(Ending.STOPPED, stop=job.stop or Stop.SUSPEND)
         except TaskdeckError as error:
-            return End(Ending.ERROR, error=error.info)
+            done = msgspec.to_builtins(error.result) if error.result is not None else None
+            return End(Ending.ERROR, result=done, error=error.info)
         except Exception as error:  # the last wall between a face's code and the engine
             self._sink.log(f"error: {type(error).__name__}: {display(str(error))}")
             return End(

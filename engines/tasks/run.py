@@ -27,7 +27,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a run. `reason` is a crash in plain words."""
+    """The end of a run. `reason` is a crash in plain words; with an error, `result` is what was done all the same."""
 
     how: Ending
     result: Json | None = None

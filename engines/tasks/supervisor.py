@@ -294,7 +294,7 @@ class ProcessRun:
             case "result":
                 self._closing = End(Ending.RESULT, result=event.result)
             case "error":
-                self._closing = End(Ending.ERROR, error=event.error)
+                self._closing = End(Ending.ERROR, result=event.result or None, error=event.error)
             case "stopped":
                 self._closing = End(Ending.STOPPED, stop=Stop(event.why))
             case "crash":

@@ -43,7 +43,7 @@ def _saved(connection: sqlite3.Connection, op: str, matching: str, values: list[
     before, after = _SAVED[op]
     sql = (
         "WITH result(json) AS (SELECT result FROM task JOIN body ON body.task = task.id "  # noqa: S608
-        f"WHERE op = ? AND state = 'completed' AND result IS NOT NULL AND {matching}), "
+        f"WHERE op = ? AND state IN ('completed', 'failed') AND result IS NOT NULL AND {matching}), "
         "part(json) AS (SELECT json FROM result UNION ALL "
         "SELECT json_extract(each.value, '$.result') FROM result, json_each(result.json, '$.files') AS each "
         "WHERE json_type(result.json, '$.files') = 'array' AND json_type(each.value, '$.result') = 'object') "

@@ -227,7 +227,8 @@ def _run(line: JobLine, out: Pipe, rest: bytes) -> Json:
 def _failure(line: JobLine, error: Exception, out: Pipe) -> Json:
     """An exception as a closing event."""
     if isinstance(error, TaskdeckError):
-        return {"t": "error", "error": msgspec.to_builtins(error.info)}
+        done = {} if error.result is None else {"result": msgspec.to_builtins(error.result)}
+        return {"t": "error", "error": msgspec.to_builtins(error.info), **done}
     if isinstance(error, MemoryError):
         return {"t": "crash", "reason": "it needed more memory than it may use"}
     _trace(out)

@@ -12,7 +12,7 @@ import pytest
 
 from engines.errors import TaskdeckError
 from engines.media import cache
-from engines.media.facts import MediaFacts
+from engines.media.facts import BitRate, MediaFacts
 from engines.media.probe import probe, probe_many
 from engines.media.quality import rate
 from engines.media.runner import Runner
@@ -88,6 +88,10 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "dolby.mkv": {**HDR10, "hdr": "Dolby Vision"},
     "dolby.ts": {**HDR10, "hdr": "Dolby Vision"},
     "dolby_unlabelled.mkv": {**HDR10, "hdr": "Dolby Vision"},
+    **{
+        name: {"codec": "hevc", "depth": 10, "hdr": "Dolby Vision", "dolby only": True}
+        for name in ("dolby5.mp4", "dolby5.mkv", "dolby5_unlabelled.mkv")
+    },
     "hlg.mp4": {"hdr": "HLG", "depth": 10, "fps": 50.0},
     "rotated90.mp4": {"shown": (90, 160), "coded": (160, 90), "rotation": 270, "aspect": "9:16"},
     "vfr.mp4": {"fps": 37.333, "peak": 60.0},
@@ -137,6 +141,7 @@ def said(facts: MediaFacts) -> dict[str, Any]:
         "rotation": video.rotation if video else None,
         "interlaced": video.interlaced if video else None,
         "hdr": video.hdr.value if video else None,
+        "dolby only": video.dolby_only if video else None,
         "depth": video.bit_depth if video else None,
         "mastering": video.mastering if video else None,
         "max_cll": video.max_cll if video else None,
@@ -225,6 +230,34 @@ def test_what_is_no_media_is_refused_with_a_reason(corpus: Path, tools: Tools, n
 def test_every_file_of_the_corpus_has_a_true_entry(corpus: Path) -> None:
     helpers = {"s_en.srt", "s_es.srt", "s_en.ass", "moov_end.mp4", "vfr.mkv"}
     assert {entry.name for entry in corpus.iterdir()} == set(GOLDEN) | set(REFUSED) | helpers
+
+
+def rates_of(facts: MediaFacts) -> list[BitRate | None]:
+    return [video.bit_rate for video in facts.video] + [track.bit_rate for track in facts.audio]
+
+
+def test_an_estimated_rate_is_near_the_true_one(corpus: Path, tools: Tools) -> None:
+    estimated, wrong = set(), []
+    whole = [name for name, truth in GOLDEN.items() if truth.get("duration") and "warning" not in truth]
+    for path, facts in each(tools, [corpus / name for name in whole]):
+        assert isinstance(facts, MediaFacts)
+        deep = probe(Runner(), tools, path, deep=True)
+        for told, true in zip(rates_of(facts), rates_of(deep), strict=True):
+            if told is None or not told.approximate:
+                continue
+            assert true is not None
+            estimated.add(path.name)
+            # What the container itself takes counts in files as small as these.
+            if abs(told.value - true.value) > max(0.2 * true.value, 70_000):
+                wrong.append((path.name, told.value, true.value))
+    assert wrong == []
+    assert {"multi.mkv", "vp9_opus.webm", "plain.ts"} <= estimated
+
+
+def test_a_rate_is_that_of_the_whole_file_where_the_end_is_missing(corpus: Path, tools: Tools) -> None:
+    whole, cut = (probe(Runner(), tools, corpus / name) for name in ("h264_aac.mp4", "trunc_faststart.mp4"))
+    assert whole.bit_rate and cut.bit_rate and cut.size < whole.size * 0.7
+    assert cut.bit_rate.approximate and cut.bit_rate.value == pytest.approx(whole.bit_rate.value, rel=0.02)
 
 
 def test_deep_look_finds_what_headers_hide(corpus: Path, tools: Tools) -> None:

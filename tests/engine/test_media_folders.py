@@ -33,7 +33,12 @@ def do(root: Path, op: str, folder: Path, **fields: Any) -> tuple[Any, str]:
     job = RecordingJob(root, settings=settings)
     struct = msgspec.convert({"op": op, "path": str(folder), **fields}, operations.spec_of(op).struct)
     operations.check(struct, job.policy, job.settings)
-    result = operations.load(operations.spec_of(op).run)(struct, job)
+    try:
+        result = operations.load(operations.spec_of(op).run)(struct, job)
+    except TaskdeckError as error:
+        if error.result is None:
+            raise
+        result = error.result
     assert job.claimed == set()
     assert [entry.name for entry in folder.iterdir() if entry.name.startswith(".")] == []
     return result, operations.reply(struct, msgspec.to_builtins(result)).render(emoji=False)
@@ -68,6 +73,45 @@ def test_each_file_of_a_folder_has_its_own_outcome(
     assert result.files[2].code == "media.unreadable"
     assert all(row.name in said for row in result.files)
     assert len(list(films.iterdir())) == 3 + made
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "code"),
+    [
+        ("mediatest", {}, "media.unreadable"),
+        ("remux", {"plan": True}, "media.unreadable"),
+        ("thumbnail", {}, "media.unreadable"),
+        ("transcode", {"preset": "audio"}, "media.unreadable"),
+        ("compat", {}, ""),
+        ("mediainfo", {}, ""),
+    ],
+)
+def test_folder_with_a_bad_file_ends_as_that_file_would_alone(
+    films: Path, tmp_path: Path, op: str, fields: dict[str, Any], code: str
+) -> None:
+    struct = msgspec.convert({"op": op, "path": str(films), **fields}, operations.spec_of(op).struct)
+    run, job = operations.load(operations.spec_of(op).run), RecordingJob(tmp_path)
+    if not code:  # a table to look at
+        assert len(run(struct, job).files) == 3
+        return
+    with pytest.raises(TaskdeckError, match=r"1 of 3 files: .*zero\.mp4") as caught:
+        run(struct, job)
+    assert caught.value.code == code
+    assert len(msgspec.to_builtins(caught.value.result)["files"]) == 3
+    assert caught.value.info.exit == 10
+
+
+def test_folder_whose_files_are_all_damaged_keeps_what_was_found(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("trunc.mkv", "trunc.wav"):
+        shutil.copy(corpus / name, folder)
+    with pytest.raises(TaskdeckError, match="found damage in 2 of 2 files") as caught:
+        operations.load(operations.spec_of("mediatest").run)(
+            operations.MediaTest(path=str(folder)), RecordingJob(tmp_path)
+        )
+    assert caught.value.code == "media.damaged"
+    assert len(msgspec.to_builtins(caught.value.result)["files"]) == 2
 
 
 def test_results_of_a_folder_go_into_a_folder(films: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
 from engines.media.facts import MediaFacts
 from engines.media.metadata import chapter_file
-from engines.media.probe import Packet, packets, probe
+from engines.media.probe import packets, probe
+from engines.media.rates import Packet
 from engines.media.runner import Runner
 from engines.media.split import points
 from engines.media.tools import find
@@ -203,8 +204,10 @@ def test_folder_test_names_each_damaged_file(take: Any, tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("h264_aac.mp4", "trunc.mkv", "zero.mp4"):
         take(name).rename(folder / name)
-    result = do(tmp_path, "mediatest", folder)
-    assert {row.name: bool(row.error) for row in result.files} == {
+    with pytest.raises(TaskdeckError, match="found damage in 2 of 3 files") as caught:
+        do(tmp_path, "mediatest", folder)
+    rows = msgspec.to_builtins(caught.value.result)["files"]
+    assert {row["name"]: "error" in row for row in rows} == {
         "h264_aac.mp4": False,
         "trunc.mkv": True,
         "zero.mp4": True,

@@ -20,7 +20,8 @@ from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
 from engines.media import cache
 from engines.media import tools as media_tools
-from engines.media.probe import Packet, packets, probe
+from engines.media.probe import packets, probe
+from engines.media.rates import Packet
 from engines.media.runner import Runner
 from engines.media.tools import PYAV, Tools, find
 from engines.media.transcode import chunks, presets
@@ -302,14 +303,18 @@ def test_folder_is_one_task_with_a_result_for_each_file(corpus: Path, tmp_path: 
     for name in ("h264_aac.mp4", "zero.mp4", "audio.flac"):
         shutil.copy(corpus / name, folder)
     job = RecordingJob(tmp_path)
-    result = run(operation(folder), job)
-    assert [(row.name, bool(row.error)) for row in result.files] == [
+    with pytest.raises(TaskdeckError, match=r"1 of 3 files") as first:
+        run(operation(folder), job)
+    rows = msgspec.to_builtins(first.value.result)["files"]
+    assert [(row["name"], "error" in row) for row in rows] == [
         ("audio.flac", False),
         ("h264_aac.mp4", False),
         ("zero.mp4", True),
     ]
     again = RecordingJob(tmp_path, attempt=2, checkpoint=job.saved[-1])
-    assert run(operation(folder), again).files == result.files
+    with pytest.raises(TaskdeckError) as second:
+        run(operation(folder), again)
+    assert msgspec.to_builtins(second.value.result)["files"] == rows
     assert len(list(folder.iterdir())) == 5
 
 
@@ -392,3 +397,21 @@ def test_it_says_beforehand_what_can_be_resumed() -> None:
     assert spec.is_resumable(operation(Path("/a")))
     assert not spec.is_resumable(operation(Path("/a"), size="1MB"))
     assert not spec.is_resumable(operation(Path("/a"), preset="telegram"))
+
+
+@pytest.mark.parametrize("name", ["dolby5.mp4", "dolby5.mkv", "dolby5_unlabelled.mkv"])
+def test_dolby_vision_without_ordinary_colours_is_refused_with_its_reason(
+    corpus: Path, tmp_path: Path, name: str
+) -> None:
+    for fields in ({}, {"preset": "hevc"}, {"sdr": True, "preset": "av1"}):
+        with pytest.raises(TaskdeckError, match=r"Dolby Vision \(profile 5\).*green and purple") as caught:
+            convert(corpus, tmp_path, name, **fields)
+        assert caught.value.code == "unsupported"
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_dolby_vision_over_hdr10_is_converted(corpus: Path, tmp_path: Path) -> None:
+    made, result = convert(corpus, tmp_path, "dolby.mp4", preset="hevc")
+    video = probe(RUNS, TOOLS, made).main_video
+    assert video is not None and result.frames == 12
+    assert (video.hdr.value, video.color_transfer) == ("HDR10", "smpte2084")

@@ -96,6 +96,13 @@ async def test_failed_task_can_be_retried(tmp_path: Path) -> None:
         assert (await deck.ended(task.id)).attempt == 2
 
 
+async def test_failed_task_keeps_what_it_did_all_the_same(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        task = await deck.act("half")
+        assert (await deck.ended(task.id)).state is TaskState.FAILED
+        assert (await deck.service.detail(task.id)).result == {"did": "one half"}
+
+
 async def test_a_repeated_task_works_on_the_same_bytes_however_they_look(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
         name = "line\nbreak \x1b[31m"

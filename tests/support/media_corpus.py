@@ -193,8 +193,22 @@ def _dynamic_range(make: Make, folder: Path, h265: str) -> None:
     dynamic_hdr.add_configuration(folder / "dolby.mp4")
     make("-i dolby.mp4 -c copy -strict unofficial dolby.mkv")
     make("-i dolby.mp4 -c copy -strict unofficial dolby.ts")
+    _dolby_only(make, folder)
     for name in ("plain.hevc", "plus.hevc", "dolby.hevc"):
         (folder / name).unlink()
+
+
+def _dolby_only(make: Make, folder: Path) -> None:
+    """Dolby Vision of profile 5: its colours are Dolby's own, and the stream says nothing about them."""
+    ten_bits = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params log-level=none:bframes=0"
+    make(source("160x90", "24", 0.5), ten_bits, "-f hevc own.hevc")
+    own = folder / "own.hevc"
+    own.write_bytes(dynamic_hdr.with_units(own.read_bytes(), behind=dynamic_hdr.dolby_vision()))
+    make("-f hevc -r 24 -i own.hevc -c copy dolby5_unlabelled.mkv")
+    make("-f hevc -r 24 -i own.hevc -c copy -tag:v hvc1 dolby5.mp4")
+    dynamic_hdr.add_configuration(folder / "dolby5.mp4", profile=5, compatible=0)
+    make("-i dolby5.mp4 -c copy -strict unofficial dolby5.mkv")
+    own.unlink()
 
 
 def _streams(make: Make, folder: Path) -> None:

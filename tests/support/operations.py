@@ -124,6 +124,8 @@ def run_act(op: Act, job: Job) -> ActResult:
             raise RuntimeError(f"broken {op.text}")
         case "error":
             raise TaskdeckError(op.text, "cannot act", "it was told to fail")
+        case "half":
+            raise TaskdeckError("value", "cannot act", "half is missing", result=ActResult("one half"))
         case "once":  # dies at the first attempt only
             if job.attempt == 1:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -106,7 +106,7 @@ def test_full_disk_ends_all_of_them_and_keeps_nothing(folder: Path) -> None:
     assert kept == [False]
 
 
-def test_one_bad_file_is_a_row_and_only_bad_files_are_an_error(folder: Path) -> None:
+def test_one_bad_file_is_a_row_and_the_folder_ends_as_it_would_alone(folder: Path) -> None:
     def work(good: Callable[[str], bool]) -> Callable[[Job, Path], Said]:
         def one(part: Job, path: Path) -> Said:
             if not good(path.name):
@@ -120,9 +120,19 @@ def test_one_bad_file_is_a_row_and_only_bad_files_are_an_error(folder: Path) -> 
     assert [row.code for row in rows] == ["", "", "media.unreadable", "", "", ""]
     assert [(step.done, step.total) for step in job.seen][-1] == (6000, 6000)
     assert [step.done for step in job.seen] == sorted(step.done for step in job.seen)
-    with pytest.raises(TaskdeckError, match="none of 6 files"):
-        batch.run(RecordingJob(folder), folder, work(lambda _: False), most=2)
-    assert len(batch.run(RecordingJob(folder), folder, work(lambda _: False), most=2, strict=False)) == 6
+    with pytest.raises(TaskdeckError, match=r"cannot finish 1 of 6 files: cannot read '2\.mp4'") as caught:
+        batch.settled(Said("all"), rows)
+    assert (caught.value.code, caught.value.result) == ("media.unreadable", Said("all"))
+    assert batch.settled(Said("all"), [row for row in rows if not row.code]) == Said("all")
+
+
+def test_file_that_is_rightly_left_alone_is_no_failure_of_a_folder() -> None:
+    larger = batch.FileOutcome(name="a.mkv", error="it would not become smaller", code="media.not_smaller")
+    song = batch.FileOutcome(name="a.mp3", error="it has no video", code="media.lacking")
+    for rows in ([larger], [larger, song]):
+        assert batch.settled(Said("all"), rows) == Said("all")
+    with pytest.raises(TaskdeckError, match=r"1 of 1 file: a\.mp3: it has no video"):
+        batch.settled(Said("all"), [song])
 
 
 def test_setting_decides_how_many_and_encoders_get_whole_machines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+import msgspec
+
 from engines import operations
 from engines.errors import Exit, TaskdeckError
 from engines.model import Json, Progress, SubmitOptions, TaskState, TaskView
@@ -50,15 +52,23 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
             meter.clear()
             err(f"taskdeck: {level}: {line}")
 
+    def tell(op: operations.Operation, result: Json) -> None:
+        reply = operations.reply(op, result).render(emoji=False)
+        if json:
+            out_json({"op": spec.name, "result": result, "reply": reply, "seconds": round(time.time() - started, 3)})
+        else:
+            out(reply)
+
     try:
         op, result = run_foreground(
             body, context.load_config().settings, base=os.getcwd(), on_progress=show, on_log=log
         )
+    except TaskdeckError as error:
+        meter.clear()
+        if error.result is not None:
+            tell(operations.parse(body), msgspec.to_builtins(error.result))
+        raise
     finally:
         meter.clear()
-    reply = operations.reply(op, result).render(emoji=False)
-    if json:
-        out_json({"op": spec.name, "result": result, "reply": reply, "seconds": round(time.time() - started, 3)})
-    else:
-        out(reply)
+    tell(op, result)
     return Exit.OK

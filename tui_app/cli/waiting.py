@@ -122,6 +122,8 @@ def print_end(detail: TaskDetail, *, json: bool) -> int:
         out_json(detail)
     elif view.state is TaskState.COMPLETED:
         out(detail.reply or f"{view.op} {view.title}: completed")
+    elif detail.reply:  # it failed, and something was done all the same
+        out(detail.reply)
     if view.state is TaskState.CANCELLED:
         err(f"taskdeck: task {view.id} was cancelled. [task.cancelled]")
     elif view.error is not None and view.state is TaskState.FAILED:

@@ -58,11 +58,12 @@ class Endings:
         member = self._context.access.member(origin.user, origin.chat)
         if member is not None:
             completed = view.state is TaskState.COMPLETED
-            detail = await self._context.tasks.detail(view.id, log_lines=0) if completed else None
+            ended = completed or view.state is TaskState.FAILED
+            detail = await self._context.tasks.detail(view.id, log_lines=0) if ended else None
             shown = False
             if not (completed and origin.silent_success) and self._is_told(member, view):
                 shown = await self._tell(view, detail, origin)
-            if detail is not None and not shown:
+            if completed and detail is not None and not shown:
                 await self._carry_on(view, detail, origin, member)
             await self._tell_others(view, but=member)
         (ledger.forget if view.state is TaskState.COMPLETED else ledger.set_told)(view.id)
@@ -98,7 +99,9 @@ class Endings:
         if view.state is not TaskState.COMPLETED or detail is None:
             post = Post(cards.failure(view), cards.retry(view), origin.message, silent, origin.topic)
             await editor.announce(post).sent
-            return False
+            if detail is None or not detail.result:
+                return False
+            # A batch in which some files failed: what became of each follows.
         reply = reply_of(detail)
         if reply is not None and reply.image and await self._show(reply, origin, silent):
             return True

@@ -21,7 +21,8 @@ from engines.job import Job
 from engines.media.facts import MediaFacts, VideoFacts
 from engines.media.ffmpeg import argv, output, own_list, source
 from engines.media.place import tools_of
-from engines.media.probe import Packet, packets
+from engines.media.probe import packets
+from engines.media.rates import Packet
 from engines.media.runner import Finished, Step, disk_full_text, failure, transform
 from engines.media.tools import Tools, version
 from engines.media.transcode import plan as planning

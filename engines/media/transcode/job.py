@@ -54,8 +54,8 @@ def run(op: Transcode, job: Job) -> TranscodeResult:
     path = Path(op.path)
     if not path.is_dir():
         return _one(op, job)
-
-    return TranscodeResult(source=display(path), files=batch.each(op, job, _one, encodes=True))
+    rows = batch.each(op, job, _one, encodes=True)
+    return batch.settled(TranscodeResult(source=display(path), files=rows), rows)
 
 
 def _one(op: Transcode, job: Job) -> TranscodeResult:

@@ -58,7 +58,7 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
 
     Raises:
         TaskdeckError: `media.unreadable` when there is nothing to convert, `unsupported` without an encoder,
-            `value` when a size cannot be reached.
+            or for Dolby Vision of profile 5, `value` when a size cannot be reached.
     """
     recipe = RECIPES[op.preset]
     video = facts.main_video if op.preset is not Preset.AUDIO else None
@@ -67,9 +67,10 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
     subtitles = tuple(s for s in wanted if recipe.container == "mkv" or (recipe.container == "mp4" and not s.picture))
     notes += more + _dropped(facts, recipe, video, tuple(s for s in wanted if s not in subtitles))
     if video is None and not audio:
-        raise TaskdeckError("media.unreadable", f"cannot convert '{facts.name}'", "it has no track for this preset")
+        raise TaskdeckError("media.lacking", f"cannot convert '{facts.name}'", "it has no track for this preset")
     encoder, tone_map = None, False
     if video is not None:
+        _refuse_dolby_only(facts, video)
         quality = op.crf if op.crf is not None else recipe.quality
         encoder = choose(tools, recipe.family, speed=op.speed, quality=quality, hardware=op.hardware)
         if op.hardware and not encoder.hardware:
@@ -80,6 +81,16 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
     limit = text.parse_size(op.size) if op.size else recipe.size
     height = min(filter(None, (op.height, recipe.height)), default=0)
     return Plan(op, recipe, facts, video, audio, subtitles, encoder, tone_map, height, limit, tuple(notes))
+
+
+def _refuse_dolby_only(facts: MediaFacts, video: VideoFacts) -> None:
+    if video.dolby_only:
+        raise TaskdeckError(
+            "unsupported",
+            f"cannot convert '{facts.name}'",
+            "its Dolby Vision (profile 5) has no picture in ordinary colours, the result would be green and purple",
+            "use remux, which keeps it as it is, or the preset audio",
+        )
 
 
 def _dropped(

@@ -67,4 +67,5 @@ def _folder(found: TranscodeResult) -> Reply:
             sizes = f": {text.size(inner.before.size)} -> {text.size(inner.after.size)}"
         lines.append(Line(f"{row.name}{sizes}", icon="done"))
     lines += [Line(""), Line("Finished", f"{good} of {len(found.files)}", icon="chart")]
-    return Reply("Transcode finished!", lines, icon="done")
+    whole = good == len(found.files)
+    return Reply("Transcode finished!" if whole else "Transcode ended", lines, icon="done" if whole else "warning")
