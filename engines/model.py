@@ -216,6 +216,8 @@ class Stats(msgspec.Struct, frozen=True):
     failed_today: int = 0
     paused_all: bool = False
     host: HostMetrics = HostMetrics()
+    notices: tuple[str, ...] = ()
+    """Sentences that whoever runs this server should see."""
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ Sizes are bytes, times seconds. Paths are absolute or empty for "automatic".
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from typing import Annotated, Final
 
 import msgspec
@@ -100,6 +102,15 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_hours: Annotated[float, _doc("Hours until a browser has to sign in again.", gt=0, le=8760)] = 168.0
     upload_folder: Annotated[str, _doc('Folder for files sent from the page; empty: "uploads" in the first root.')] = ""
     max_upload: Annotated[int, _doc("Bytes one file sent from the page may have; 0 for no limit.", ge=0)] = 0
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines reach it without TLS, and no proxy is known that could have it."""
+        if self.tls_certificate or self.trusted_proxies:
+            return False
+        with contextlib.suppress(ValueError):
+            return not ipaddress.ip_address(self.host).is_loopback
+        return self.host != "localhost"
 
 
 class TelegramUser(msgspec.Struct, frozen=True, kw_only=True):

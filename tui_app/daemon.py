@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("taskdeck")
 _LOG_BYTES: Final = 1 << 20
 _LOG_FILES: Final = 3
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 class Daemon:
@@ -61,6 +60,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._drain = False
+        self._exposure = ""
         self._reload_after_start = False
         self._reloads: set[asyncio.Task[None]] = set()
 
@@ -222,14 +222,26 @@ class Daemon:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._deck.url = f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
         _LOG.info("the web side answers on %s", self._deck.url)
-        if settings.host not in _LOOPBACK and not settings.tls_certificate:
-            _LOG.warning("%s has no TLS: whoever sits between can read the token", self._deck.url)
+        if settings.exposed:
+            self._warn_of_exposure()
+
+    def _warn_of_exposure(self) -> None:
+        """Say on every face that anybody between a browser and this machine can listen."""
+        assert self._deck is not None
+        self._exposure = (
+            f"The dashboard on {self._deck.url} is open to the network without TLS: whoever sits between can read all "
+            "that is sent, passwords too. Set web.tls_certificate, or web.host 127.0.0.1 with a proxy or an SSH tunnel."
+        )
+        self.tasks.notices.append(self._exposure)
+        _LOG.warning("%s", self._exposure)
 
     async def _reopen_tcp(self, settings: WebSettings) -> None:
         if self._server is None or self._deck is None:
             return
         await self._server.close_tcp()
         self._deck.url = ""
+        if self._exposure in self.tasks.notices:
+            self.tasks.notices.remove(self._exposure)
         if self._listens(settings):
             try:
                 await self._open_tcp(settings)

@@ -123,6 +123,7 @@ class Deck(App[int]):
         self.memory = Memory(memory)
         self.clock = clock
         self.mirror = Mirror()
+        self._noticed: tuple[str, ...] = ()
         self.link = Link(connect, self._updated, self._link_changed, first_delay=reconnect_delay)
         self.performer = Performer(self, Actor(_user(), "tui"), undo_seconds=undo_seconds)
         self.glyphs: Glyphs = _glyphs(self.settings.tui.icons)
@@ -234,6 +235,7 @@ class Deck(App[int]):
             self.main.updated(changes)
         self._tell_ended(changes.ended)
         self._tell_title()
+        self._tell_notices()
 
     def _link_changed(self, state: LinkState) -> None:
         if self.main is not None:
@@ -253,6 +255,14 @@ class Deck(App[int]):
             self.bell()
         if views and self.settings.tui.notify:
             self.control(f"\x1b]9;{_ended_text(views)}\x07")
+
+    def _tell_notices(self) -> None:
+        """What whoever runs the server should see; each once."""
+        current = self.mirror.stats.notices if self.mirror.stats is not None else ()
+        for notice in current:
+            if notice not in self._noticed:
+                self.say(notice, severity="warning", seconds=30)
+        self._noticed = current
 
     def _tell_title(self) -> None:
         """The terminal's title: how many run and how far the ones in sight are."""

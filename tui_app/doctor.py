@@ -244,7 +244,7 @@ def _web(settings: Settings, running: bool) -> Check:
     where = f"{display(web.host)}:{web.port}"
     if not web.enabled:
         return Check("web", Level.OK, "off (web.enabled)")
-    if web.host not in ("127.0.0.1", "::1", "localhost") and not web.tls_certificate:
+    if web.exposed:
         return Check(
             "web",
             Level.WARN,

@@ -60,7 +60,7 @@ class Gauges:
         if time.monotonic() >= self._due:
             self.sample()
 
-    def stats(self, paused_all: bool) -> Stats:
+    def stats(self, paused_all: bool, notices: Sequence[str] = ()) -> Stats:
         """The stat panels."""
         now = time.monotonic()
         counts = self._board.counts
@@ -80,6 +80,7 @@ class Gauges:
             failed_today=today[TaskState.FAILED],
             paused_all=paused_all,
             host=self._metrics,
+            notices=tuple(notices),
         )
 
     def _new_day(self) -> None:

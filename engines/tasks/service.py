@@ -85,7 +85,7 @@ class TaskService:
         self.engine = Engine(self.store, self.board, self.journal, settings, processes.run_token(state_dir))
         self.control_desk = Control(self.engine, self.board, self.journal)
         self.notices: list[str] = [self.store.notice] if self.store.notice else []
-        """Sentences a user should see once: a restored database."""
+        """Sentences that every face shows: a restored database, a dashboard without TLS."""
         self.reader = Reader(self.store, self.board)
         self.house = Housekeeping(self.engine, self.control_desk, self.reader)
         self.engine.low_disks = self.house.disk_is_low
@@ -329,7 +329,7 @@ class TaskService:
         return LocalWatcher(watch, self.board, self.reader.window, self._stats, closed)
 
     def _stats(self) -> Stats:
-        return self.gauges.stats(self.engine.paused_all)
+        return self.gauges.stats(self.engine.paused_all, self.notices)
 
     # inside: submitting
 

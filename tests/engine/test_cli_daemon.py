@@ -195,6 +195,17 @@ def test_config_set_reaches_the_running_daemon(station: Station) -> None:
             assert token not in log
 
 
+def test_an_open_dashboard_without_tls_is_warned_of_until_it_is_closed(station: Station) -> None:
+    station.environment |= {"TASKDECK_WEB_HOST": "127.1", "TASKDECK_WEB_PORT": "0"}  # not known to be this machine's
+    with station.serving():
+        assert "!" not in station.run("status").stdout
+        station.run("config", "set", "web.enabled", "true")
+        until(lambda: "! The dashboard on http://127.1:" in station.run("status").stdout)
+        assert "is open to the network without TLS" in station.run("doctor").stdout
+        station.run("config", "set", "web.enabled", "false")
+        until(lambda: "!" not in station.run("status").stdout)
+
+
 def test_a_daemon_that_cannot_start_is_explained_with_its_reason(station: Station) -> None:
     station.environment["TASKDECK_ROOTS"] = str(station.base / "nowhere")
     done = station.run("status")

@@ -257,6 +257,7 @@ class FakeTasks:
         self.looks: dict[str, Json | Callable[[Json], Json]] = {}
         """Answers to looks by their name, or functions that give them; a function may raise."""
         self.paused_all = False
+        self.notices: tuple[str, ...] = ()
         self.host = HostMetrics(
             at=START, cpu=37.0, load=(0.52, 0.61, 0.4), cores=2, memory=62.0, memory_used=5_000_000_000,
             memory_total=8_000_000_000, disk=81.0, disk_free=42_000_000_000, disk_total=250_000_000_000,
@@ -354,6 +355,7 @@ class FakeTasks:
             failed_today=counts.get("failed", 0),
             paused_all=self.paused_all,
             host=self.host,
+            notices=self.notices,
         )
 
     def _ask(self, *what: object) -> None:

@@ -114,6 +114,16 @@ async def test_refusal_of_the_engine_becomes_a_toast() -> None:
         assert any("the engine is tired" in text for text in d.toasts())
 
 
+async def test_what_the_server_has_to_say_is_said_once() -> None:
+    async with deck() as d:
+        d.tasks.notices = ("The task database was damaged; a new one was begun.",)
+        for done in (1, 2):
+            d.tasks.change("run1", done=done)
+            await d.until(lambda: d.app.mirror.stats is not None and bool(d.app.mirror.stats.notices))
+            await d.settle()
+        assert d.toasts().count("The task database was damaged; a new one was begun.") == 1
+
+
 async def test_marks_make_a_bulk_action() -> None:
     async with deck() as d:
         await d.press("space", "space", "p")

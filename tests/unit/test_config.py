@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import TaskdeckError
-from engines.settings import GUIDE_NAMES
+from engines.settings import GUIDE_NAMES, WebSettings
 from scripts.make_docs import ROOT
 from tui_app import config
 from tui_app.config import Origin, load, options, set_option
@@ -206,3 +206,21 @@ def test_keys_kept_in_a_table_of_their_own_are_changed_there() -> None:
 def test_the_settings_pages_are_up_to_date() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == page()
     assert (ROOT / "docs" / "taskdeck.toml").read_text() == sample()
+
+
+@pytest.mark.parametrize(
+    ("settings", "exposed"),
+    [
+        (WebSettings(), False),
+        (WebSettings(host="::1"), False),
+        (WebSettings(host="127.8.0.1"), False),
+        (WebSettings(host="localhost"), False),
+        (WebSettings(host="0.0.0.0"), True),
+        (WebSettings(host="::"), True),
+        (WebSettings(host="files.example.org"), True),
+        (WebSettings(host="0.0.0.0", tls_certificate="/etc/ssl/deck.pem"), False),
+        (WebSettings(host="0.0.0.0", trusted_proxies=("10.0.0.0/8",)), False),
+    ],
+)
+def test_a_dashboard_that_others_reach_without_tls_or_a_proxy_is_exposed(settings: WebSettings, exposed: bool) -> None:
+    assert settings.exposed is exposed

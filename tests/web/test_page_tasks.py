@@ -54,6 +54,18 @@ async def test_progress_arrives_without_a_reload(deck: tuple[Site, FakeTasks], o
         await expect(bar).to_have_attribute("aria-valuenow", "25.0")
 
 
+async def test_what_the_server_has_to_say_is_above_everything(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage
+) -> None:
+    served, tasks = deck
+    async with open_page(served.link()) as page:
+        await settled(page)
+        await expect(page.locator("#notice")).to_be_hidden()
+        tasks.notices = ("The <b>database</b> was damaged.",)
+        tasks.change("t000", done=1_000_000_000)
+        await expect(page.locator("#notice")).to_have_text("The <b>database</b> was damaged.")
+
+
 async def test_buttons_pause_resume_and_cancel(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
     served, tasks = deck
     async with open_page(served.link()) as page:

@@ -129,7 +129,10 @@ def _print_status(client: LocalClient, path: str, arguments: argparse.Namespace)
     fancy = is_fancy(sys.stdout) and not arguments.plain
     width = shutil.get_terminal_size((80, 24)).columns if fancy else 0
     if not arguments.plain:
-        out(fit(_headline(client.get("/api/v1/stats", Stats)), width or 10_000))
+        stats = client.get("/api/v1/stats", Stats)
+        out(fit(_headline(stats), width or 10_000))
+        for notice in stats.notices:
+            out(f"! {notice}")
     for view in page.items:
         out(task_line(view, width=width))
     if not arguments.plain and page.total > len(page.items):

@@ -51,6 +51,9 @@ function showStats(stats) {
   $('bar-disk').style.transform = `scaleX(${Math.min(host.disk / 100, 1).toFixed(3)})`;
   say($('sys-uptime'), uptime(host.uptime));
   say($('sys-net'), `↓ ${size(host.net_in, 0)}/s ↑ ${size(host.net_out, 0)}/s`);
+  const notice = stats.notices.join(' ');
+  say($('notice'), notice);
+  $('notice').hidden = !notice;
   if (!$('graph-speed').offsetParent) return;
   const room = Math.max(30, series.cpu.length); // fills its width soon after the page was opened
   spark($('graph-speed'), series.speed, { room });
