@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from engines.archive import backends
 from engines.archive.create import lanes
 from engines.archive.create.job import Packing, run
 from engines.archive.create.lanes import Lanes
@@ -39,6 +40,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "m-large").write_bytes(prose(3_000_000))
     (root / "n-noise").write_bytes(noise(300_000))
     return root
+
+
+@pytest.fixture(autouse=True)
+def without_lbzip2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs take the place of helpers."""
+    monkeypatch.setattr(backends, "lbzip2", str)
 
 
 def pack(tree: Path, to: Path, form: ArchiveFormat, level: int = 6, **more: object) -> ZipResult:

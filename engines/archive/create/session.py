@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,7 @@ from engines.job import Job
 from engines.model import Json
 from engines.names import display
 from engines.operations import ArchiveFormat, Owner
+from engines.process import Tool
 
 FIXED_TIME: Final = 315532800
 """1980-01-01 00:00 UTC, the earliest time zip can say: the time of everything in reproducible archives."""
@@ -112,12 +114,15 @@ class Session:
         """Helper processes for batches of small files."""
         self._elapsed = elapsed
         self._halted = threading.Event()
+        self._tools: list[Tool] = []
+        self._starting = threading.Lock()
         self._count(resumed)
         self.done = sum(member.size for member in resumed if member.kind == "f")
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
-        self.pipeline = Pipeline(options.threads, budget=options.threads * (7 << 20), check=self.check)
+        spare = options.format is ArchiveFormat.TAR_BZ2  # while programs pack, one more gets the next segment ready
+        self.pipeline = Pipeline(options.threads + spare, budget=options.threads * (7 << 20), check=self.check)
         self._report()
 
     def check(self) -> None:
@@ -137,11 +142,32 @@ class Session:
                 self._fed += amount
             self._report()
 
+    @contextmanager
+    def tool(self, argv: Sequence[str], *, stdin: int) -> Iterator[Tool]:
+        """A running program that reads from a descriptor and ends with the session; for threads.
+
+        Raises:
+            CancelledError: The session was closed.
+            TaskdeckError: It cannot be run.
+        """
+        with self._starting:
+            self.step()
+            tool = self.job.tool(argv, stdin=stdin)
+            self._tools.append(tool)
+        try:
+            yield tool
+        finally:
+            tool.kill()
+            self._tools.remove(tool)
+
     def close(self, *, failed: bool) -> None:
-        """Stop all threads; after a failure without waiting for what they are doing."""
+        """Stop all threads and programs; after a failure without waiting for what they are doing."""
         self._halted.set()
         if self.lanes is not None:
             self.lanes.close()
+        with self._starting:
+            for tool in self._tools.copy():
+                tool.kill()
         self.pipeline.close(wait=not failed)
 
     def note(self, message: str) -> None:

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 import msgspec
 
-from engines.archive.create import codecs, tarformat
+from engines.archive.create import bzip2, codecs, tarformat
 from engines.archive.create.codecs import Buffer
 from engines.archive.create.journal import Packed
 from engines.archive.create.reading import Done, OpenFile, failed
@@ -105,13 +105,21 @@ class TarWriter:
         form, level = session.options.format, session.options.level
         self._single = form is ArchiveFormat.TAR_GZ and session.options.single_member
         self._block, self._codec = _codec(form, level, session.step)
+        self._share = 1.0 if self._codec is None else 2.0
+        """Bytes that a byte of a chunk takes while it is under way: the packed ones too."""
+        self._program: bzip2.Bzip2Program | None = None
+        if form is ArchiveFormat.TAR_BZ2 and bzip2.worthwhile(session):
+            self._program = bzip2.Bzip2Program(session)
+            self._left = session.total
+            self._share = 0.5  # most of them wait packed for a slower one before them
+            self._block, self._codec = self._program.segment(self._left), self._program.pack
         self._members = TarMembers(session.options)
         self._frugal = form is ArchiveFormat.TAR_XZ  # its encoders take all the memory there may be
         self._stretch = MIB if self._frugal else self._block
         self._spaces = Spaces(self._stretch + _ROOM)
         if self._frugal:
             codecs.give_memory_back()
-        if not (self._single or self._frugal):  # and a helper could not tell how far a slow packer is
+        if not (self._single or self._frugal or self._program):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
 
     def run(self) -> None:
@@ -150,13 +158,16 @@ class TarWriter:
         chunk, self._chunk = self._chunk, _Chunk()
         if not chunk.pieces:
             return
+        if self._program is not None:
+            self._left -= chunk.weight
+            self._block = self._program.segment(self._left)
         before, after = self._tail, None
         if self._single:
             after = self._tail = Future()
         self._session.pipeline.submit(
             lambda: self._pack(chunk, before, after),
             self._write,
-            chunk.weight * 2 if self._codec is not None else chunk.weight,
+            int(chunk.weight * self._share),
         )
 
     def _place(self, entry: Entry, number: int) -> None:
@@ -398,11 +409,11 @@ class TarWriter:
                 "ino": entry.ino,
                 "seen": piece.at + piece.length,
                 "short": id(piece.file) in self._short,
-                **self._left(piece),
+                **self._rest(piece),
             }
         return state
 
-    def _left(self, piece: _Range) -> Json:
+    def _rest(self, piece: _Range) -> Json:
         """Data bytes of the member still to come, and the padding after them."""
         segments = self._segments(piece.file)
         seen = piece.at + piece.length
