@@ -231,6 +231,9 @@ async def test_nothing_is_wider_than_a_small_phone(
             await page.evaluate(f"location.hash = '#/{view}'")
             await expect(page.locator("#view h2").first).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if view == "history":
+            await expect(page.locator("td.name").first).to_be_visible()
+            assert await page.evaluate("(box => box.scrollWidth <= box.clientWidth)(document.querySelector('.scroll'))")
         too_small = await page.evaluate(
             "[...document.querySelectorAll('main button, header button, nav a')].filter(n => n.offsetParent && "
             "(n.offsetHeight < 36 || n.offsetWidth < 36)).map(n => n.outerHTML)"
@@ -239,11 +242,11 @@ async def test_nothing_is_wider_than_a_small_phone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing(deck: tuple[Site, FakeTasks], open_page: OpenPage, theme: str) -> None:
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 360)])
+async def test_axe_finds_nothing(deck: tuple[Site, FakeTasks], open_page: OpenPage, theme: str, width: int) -> None:
     served, _ = deck
     source = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
-    async with open_page(served.link(), theme=theme) as page:
+    async with open_page(served.link(), theme=theme, width=width) as page:
         await settled(page)
         await page.evaluate(source)
         for view in ("", "task/t000", "history", "settings"):

@@ -19,7 +19,7 @@ export async function show(root) {
   root.replaceChildren(
     el('div', { class: 'bar-top' }, el('h2', {}, 'History ', count), el('form', { class: 'filters', role: 'search', on: { submit: event => event.preventDefault() } }, search, days, exports)),
     charts,
-    el('section', { class: 'panel' }, el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Ended tasks' }, el('table', {},
+    el('section', { class: 'panel' }, el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Ended tasks' }, el('table', { class: 'rows' },
       el('thead', {}, el('tr', {}, ['Name', 'Operation', 'Status'].map(name => el('th', { scope: 'col' }, name)), ['Size', 'Took'].map(name => el('th', { scope: 'col', class: 'number' }, name)), el('th', { scope: 'col' }, 'Ended'), el('th', { scope: 'col' }, 'By'))), body)), more),
   );
 
@@ -33,7 +33,7 @@ export async function show(root) {
     offset += page.items.length;
     more.hidden = offset >= page.total;
     count.textContent = page.total.toLocaleString('en-US');
-    if (!page.total) body.append(el('tr', {}, el('td', { colspan: 7 }, 'Nothing has ended yet.')));
+    if (!page.total) body.append(el('tr', {}, el('td', { colspan: 7 }, search.value.trim() ? 'Nothing matches the filter.' : 'Nothing has ended yet.')));
     exports.forEach((link, index) => { link.href = url(`api/v1/history?${new URLSearchParams({ format: ['csv', 'json'][index], filter: search.value.trim() })}`); });
   }
 
@@ -114,7 +114,12 @@ function bars(days, layers, words) {
     });
     pen.fillStyle = colour('--muted');
     pen.textBaseline = 'alphabetic';
-    pen.fillText(words(top === 1 && !days.some(day => layers.some(([key]) => day[key])) ? 0 : top), 0, 11 * ratio);
+    if (days.some(day => layers.some(([key]) => day[key]))) {
+      pen.fillText(words(top), 0, 11 * ratio);
+    } else {
+      const nothing = `Nothing in the last ${days.length} days`;
+      pen.fillText(nothing, (width - pen.measureText(nothing).width) / 2, height / 2);
+    }
     pen.fillText(days[0]?.day ?? '', 0, height - 3 * ratio);
     const last = days.at(-1)?.day ?? '';
     pen.fillText(last, width - pen.measureText(last).width, height - 3 * ratio);
