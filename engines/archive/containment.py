@@ -134,7 +134,8 @@ class Tree:
 
     def __init__(self, root: int, *, replace: bool = False) -> None:
         self._root = os.dup(root)
-        self._replace = replace
+        self.replace = replace
+        """Whether files found in the way are replaced."""
         self._lock = threading.Lock()
         self._open: OrderedDict[Parts, int] = OrderedDict()
         self._busy: dict[int, int] = {}
@@ -204,7 +205,7 @@ class Tree:
             try:
                 return os.open(parts[-1], _CREATE, mode, dir_fd=parent)
             except FileExistsError:
-                if not self._replace:
+                if not self.replace:
                     raise
                 os.unlink(parts[-1], dir_fd=parent)
                 return os.open(parts[-1], _CREATE, mode, dir_fd=parent)
@@ -249,7 +250,7 @@ class Tree:
         try:
             os.link(source[-1], parts[-1], src_dir_fd=first, dst_dir_fd=parent, follow_symlinks=False)
         except FileExistsError:
-            if not self._replace or source == parts:
+            if not self.replace or source == parts:
                 raise
             os.unlink(parts[-1], dir_fd=parent)
             os.link(source[-1], parts[-1], src_dir_fd=first, dst_dir_fd=parent, follow_symlinks=False)

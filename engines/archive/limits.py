@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -60,7 +59,8 @@ class Budget:
 
     def __init__(self, limits: Limits, folder: int) -> None:
         self.limits = limits
-        self._folder = folder
+        self.folder = folder
+        """The descriptor given."""
         self._lock = threading.Lock()
         self.written = 0
         self.entries = 0
@@ -85,7 +85,7 @@ class Budget:
 
     def free(self) -> int:
         """Bytes that may still be written to the file system; may be negative."""
-        found = os.fstatvfs(self._folder)
+        found = os.fstatvfs(self.folder)
         return found.f_bavail * found.f_frsize - self.limits.keep_free
 
     def entry(self, count: int = 1) -> None:
@@ -119,6 +119,11 @@ class Budget:
                 "free some space or unpack elsewhere",
             )
 
+    def note(self, count: int) -> None:
+        """Count bytes that are only looked at."""
+        with self._lock:
+            self.written += count
+
     def ratio(self, name: str, unpacked: int, packed: int) -> None:
         """Refuse a member that grows beyond the ratio.
 
@@ -146,13 +151,3 @@ class Budget:
         top = self.limits.max_entries
         if top and count > top:
             raise refuse("cannot unpack the archive", f"it holds more than {top:,} members", "archive.max_entries")
-
-
-def overlapping(ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether any two of these (start, end) byte ranges share a byte: members that do are a bomb."""
-    reached = 0
-    for start, end in sorted(ranges):
-        if start < reached:
-            return True
-        reached = max(reached, end)
-    return False

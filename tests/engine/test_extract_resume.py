@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from engines.archive.backends import bundled_sevenzip
+from engines.archive.extract.checkpoints import Checkpoints
 from engines.archive.extract.job import run
 from engines.archive.extract.publish import StrictFolders
-from engines.archive.extract.run import Checkpoints
 from engines.job import Stop, Stopped
 from engines.model import Json
 from engines.operations import Unzip, spec_of
@@ -291,7 +291,7 @@ def test_file_that_is_no_archive_or_missing_is_not_called_resumable(tmp_path: Pa
 CHILD = """
 import json, sys
 from pathlib import Path
-from engines.archive.extract import run as module
+from engines.archive.extract import checkpoints as module
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import run
 from engines.operations import Unzip, spec_of

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from textual.widgets import Input
 
-from engines.archive.extract.run import Selector
+from engines.archive.extract.selection import Selector
 from engines.archive.member import Member, MemberKind
 from engines.archive.pages import Page, page
 from engines.errors import TaskdeckError

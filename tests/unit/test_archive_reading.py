@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from engines.archive.containment import components, link_stays_inside
 from engines.archive.encodings import Decoder, detect, known
 from engines.archive.extract.replies import unzip_reply, zipinfo_reply, ziptest_reply
-from engines.archive.extract.run import Selector
+from engines.archive.extract.selection import Selector
 from engines.archive.extract.sevenzip_list import ListParser
 from engines.archive.extract.tar_headers import MalformedError, number, pax_records
-from engines.archive.limits import overlapping
 from engines.archive.member import Member, MemberKind
 from engines.archive.pages import page
 from engines.archive.volumes import gather
@@ -56,13 +55,6 @@ def test_selection_matches_whole_names_parents_and_last_parts() -> None:
     assert not select.wants(("other", "m.py"))
     assert not select.wants(("a", "b.jpg"))
     assert Selector(()).wants(("anything",))
-
-
-@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 20)), max_size=12))
-def test_overlap_is_found_exactly(ranges: list[tuple[int, int]]) -> None:
-    spans = [(start, start + length) for start, length in ranges if length]
-    naive = any(a[0] < b[1] and b[0] < a[1] for i, a in enumerate(spans) for b in spans[i + 1 :])
-    assert overlapping(spans) == naive
 
 
 @pytest.mark.parametrize(

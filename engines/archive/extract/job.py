@@ -14,6 +14,7 @@ from engines.archive import passwords
 from engines.archive.containment import Parts, Tree
 from engines.archive.detect import Found, detect
 from engines.archive.extract import readers
+from engines.archive.extract.checkpoints import Checkpoints
 from engines.archive.extract.discarding import remove_large
 from engines.archive.extract.naming import stem
 from engines.archive.extract.nested import unpack_nested
@@ -25,7 +26,8 @@ from engines.archive.extract.publish import (
     lock_published,
     merge_into,
 )
-from engines.archive.extract.run import SHOWN, Checkpoints, Run, Trouble, keep_freed_memory, sync_filesystem
+from engines.archive.extract.run import SHOWN, Run, Trouble
+from engines.archive.extract.system import keep_freed_memory, sync_filesystem
 from engines.archive.limits import Budget, Limits
 from engines.errors import TaskdeckError
 from engines.job import Job, Stopped

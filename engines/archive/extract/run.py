@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
-import fnmatch
 import os
-import re
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import cache
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
 from engines import files
-from engines.archive.containment import Parts, Tree, cannot_make, components, folded
+from engines.archive.containment import Parts, Tree, cannot_make, components
 from engines.archive.detect import Found
+from engines.archive.extract.checkpoints import Checkpoints
+from engines.archive.extract.selection import Names, Selector
 from engines.archive.limits import Budget
 from engines.errors import TaskdeckError
 from engines.job import Job
-from engines.model import Json
 from engines.names import display
-from engines.operations import Conflict, Unzip
-
-T = TypeVar("T")
+from engines.operations import Unzip
 
 SHOWN: Final = 100
 """Members named in a result at most; counts are always complete."""
-_CHECKPOINT_SECONDS: Final = 1.0
-_TICK: Final = 0.02
-_M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
-_M_MMAP_THRESHOLD: Final = -3
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -41,77 +28,6 @@ class Trouble(msgspec.Struct, frozen=True):
 
     name: str
     why: str
-
-
-class Selector:
-    """Which members the user wants: globs on whole names, on any parent, or (without a slash) on any part.
-
-    A leading slash holds a glob to the top of the archive.
-    """
-
-    def __init__(self, globs: tuple[str, ...]) -> None:
-        self.globs = globs
-        whole, last = [], []
-        for glob in globs:
-            cleaned = glob.strip("/")
-            whole.append(fnmatch.translate(cleaned))
-            if "/" not in cleaned and not glob.startswith("/"):
-                last.append(fnmatch.translate(cleaned))
-        self._whole = re.compile("|".join(whole)) if whole else None
-        self._last = re.compile("|".join(last)) if last else None
-        self.hits = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.globs)
-
-    def wants(self, parts: Parts) -> bool:
-        """Whether a member is wanted; without globs all are."""
-        if self._whole is None:
-            return True
-        found = bool(self._last and any(self._last.match(part) for part in parts)) or any(
-            self._whole.match("/".join(parts[:end])) for end in range(1, len(parts) + 1)
-        )
-        self.hits += found
-        return found
-
-
-class Names:
-    """The names given out so far: equal ones are settled by the conflict policy, near-equal ones reported."""
-
-    def __init__(self, conflict: Conflict) -> None:
-        self._conflict = conflict
-        self._taken: set[Parts] = set()
-        self._folded: set[str] = set()
-        self.collisions = 0
-        self.replaced: set[Parts] = set()
-        """Names given out more than once (policy `overwrite`): the later member replaces the earlier."""
-
-    def give(self, parts: Parts, name: str) -> Parts | None:
-        """The path for a member of this name; None when the policy leaves it out.
-
-        Raises:
-            TaskdeckError: `path.exists` under the policy `fail`.
-        """
-        if parts in self._taken:
-            if self._conflict is Conflict.SKIP:
-                return None
-            if self._conflict is Conflict.FAIL:
-                raise TaskdeckError(
-                    "path.exists", f"cannot unpack member '{display(name, limit=200)}'", "the archive holds it twice"
-                )
-            if self._conflict is Conflict.RENAME:
-                number = 2
-                while (other := (*parts[:-1], files.numbered(parts[-1], number))) in self._taken:
-                    number += 1
-                parts = other
-            else:
-                self.replaced.add(parts)
-        self._taken.add(parts)
-        key = folded(parts)
-        if key in self._folded:
-            self.collisions += 1
-        self._folded.add(key)
-        return parts
 
 
 class Run:
@@ -239,107 +155,6 @@ class Run:
             self.checkpoints.offer(count)
 
 
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc's allocator keep what is freed for the next block instead of giving it back to the kernel.
-
-    Blocks of up to a MiB come and go thousands of times; taking them anew costs a page fault for each 4 KiB (a third
-    of all faults, a twelfth of the time of a tar.gz). Other C libraries have no such knob.
-    """
-    with suppress(AttributeError):
-        _libc().mallopt(_M_TRIM_THRESHOLD, 64 << 20)
-        _libc().mallopt(_M_MMAP_THRESHOLD, 8 << 20)
-
-
-def sync_filesystem(descriptor: int) -> bool:
-    """syncfs(2): make everything written to the file system durable; one call instead of one fsync a file."""
-    try:
-        return bool(_libc().syncfs(descriptor) == 0)
-    except AttributeError:
-        os.sync()
-        return True
-
-
-class Checkpoints:
-    """Makes committed members durable and saves how many there are, at most once a second, in a thread of its own.
-
-    A sync that takes long makes the next one wait four times as long, so that slow disks write rather than flush.
-
-    Args:
-        base: What every checkpoint holds besides the count.
-    """
-
-    def __init__(self, job: Job, folder: int, base: Json) -> None:
-        self._job = job
-        self._folder = folder
-        self._base = base
-        self._wanted = -1
-        self._next = time.monotonic() + _CHECKPOINT_SECONDS
-        self._wake = threading.Event()
-        self._saving = threading.Lock()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
-
-    def offer(self, count: int) -> None:
-        """Note that `count` members are written; cheap."""
-        self._wanted = count
-        if time.monotonic() < self._next:
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._work, args=(os.dup(self._folder),), name="checkpoint", daemon=True
-            )
-            self._thread.start()
-        self._next = float("inf")
-        self._wake.set()
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is saved."""
-        return self._stopping
-
-    def close(self, *, final: bool = False) -> None:
-        """Save nothing more; with `final` the last state is made durable first.
-
-        A sync under way is not waited for: on a slow disk it takes seconds, and who cancels shall not.
-        """
-        with self._saving:
-            self._stopping = True
-        self._wake.set()
-        if final:
-            if self._thread is not None:
-                self._thread.join()
-            if self._wanted >= 0:
-                self._save(self._folder, last=True)
-
-    def _work(self, folder: int) -> None:
-        """Takes over the descriptor: it may outlive the task by one sync."""
-        try:
-            while True:
-                self._wake.wait()
-                self._wake.clear()
-                if self._stopping:
-                    return
-                began = time.monotonic()
-                self._save(folder)
-                took = time.monotonic() - began
-                self._next = time.monotonic() + max(_CHECKPOINT_SECONDS, 4 * took)
-        finally:
-            os.close(folder)
-
-    def _save(self, folder: int, *, last: bool = False) -> None:
-        count = self._wanted
-        with suppress(OSError):
-            if sync_filesystem(folder):
-                with self._saving:
-                    if last or not self._stopping:
-                        self._job.save({**self._base, "members": count})
-
-
 class member_errors:  # noqa: N801 - reads as a clause; a class costs a third of a generator
     """OSErrors met while writing a member in our words."""
 
@@ -372,92 +187,3 @@ class Keeping:
             return False
         self._run.spoiled(self._name, error)
         return True
-
-
-class Batches(Generic[T]):
-    """Runs batches of members in threads, in order of start, and knows up to where all are done.
-
-    The calling thread only watches: it calls `tick(committed)` about 50 times a second, which may raise to stop.
-    The first error of a batch ends the others at their next step.
-
-    Args:
-        lanes: 0 or 1 for each batch. Every second thread prefers the other lane: one that spends its time in
-            Python and one that spends it in codecs work side by side, where two of the first kind would only
-            wait for each other's GIL (measured: no gain at all from a second thread for small members).
-    """
-
-    def __init__(
-        self,
-        batches: Sequence[T],
-        work: Callable[[T, threading.Event], None],
-        threads: int,
-        lanes: Sequence[int] | None = None,
-    ) -> None:
-        self._batches = batches
-        self._work = work
-        self._lock = threading.Lock()
-        self._waiting: tuple[deque[int], deque[int]] = (deque(), deque())
-        for number in range(len(batches)):
-            self._waiting[lanes[number] if lanes else 0].append(number)
-        self._prefix = 0
-        self._finished: set[int] = set()
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._errors: list[BaseException] = []
-        self._threads = max(1, min(threads, len(batches)))
-
-    def run(self, tick: Callable[[int], None]) -> None:
-        """Work until all is done.
-
-        Raises:
-            BaseException: Whatever a batch or `tick` raised first.
-        """
-        pool = [
-            threading.Thread(target=self._loop, args=(n % 2,), name=f"unpack-{n}", daemon=True)
-            for n in range(self._threads)
-        ]
-        for thread in pool:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in pool):
-                self._wake.wait(_TICK)
-                self._wake.clear()
-                tick(self._prefix)
-        except BaseException:
-            self._stop.set()
-            raise
-        finally:
-            for thread in pool:
-                thread.join()
-        if self._errors:
-            raise self._errors[0]
-        tick(self._prefix)
-
-    def _take(self, lane: int) -> int | None:
-        with self._lock:
-            for waiting in (self._waiting[lane], self._waiting[1 - lane]):
-                if waiting:
-                    return waiting.popleft()
-        return None
-
-    def _loop(self, lane: int) -> None:
-        try:
-            while not self._stop.is_set():
-                number = self._take(lane)
-                if number is None:
-                    return
-                self._work(self._batches[number], self._stop)
-                if not self._stop.is_set():
-                    self._done(number)
-        except BaseException as error:  # given to the thread that waits
-            self._errors.append(error)
-            self._stop.set()
-        finally:
-            self._wake.set()
-
-    def _done(self, number: int) -> None:
-        with self._lock:
-            self._finished.add(number)
-            while self._prefix in self._finished:
-                self._finished.discard(self._prefix)
-                self._prefix += 1

@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 
 from engines.archive.encodings import Decoder
-from engines.archive.limits import overlapping
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
@@ -146,18 +145,13 @@ def read_directory(
         raise damaged(label, "its directory is cut off")
     entries = _entries(data, count, volumes, shift, disks, decoder, label, check)
     entries.sort(key=lambda entry: entry.offset)
+    overlapping = bool(entries) and entries[-1].offset >= start
     for entry, following in pairwise(entries):
         entry.ceiling = following.offset
+        overlapping |= entry.offset + _LOCAL_SIZE + len(entry.raw) + entry.packed > following.offset
     if entries:
         entries[-1].ceiling = start
-    collision = overlapping((entry.offset, _least_end(entry)) for entry in entries)
-    return Directory(
-        entries, decoder.decode(comment), decoder.chosen, collision or any(e.offset >= start for e in entries)
-    )
-
-
-def _least_end(entry: Entry) -> int:
-    return entry.offset + _LOCAL_SIZE + len(entry.raw) + entry.packed
+    return Directory(entries, decoder.decode(comment), decoder.chosen, overlapping)
 
 
 def _locate(volumes: Volumes, label: str) -> tuple[int, int, int, int, bool, bytes]:
