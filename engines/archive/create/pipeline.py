@@ -30,12 +30,17 @@ class Pipeline:
     """
 
     def __init__(self, threads: int, budget: int, check: Callable[[], None]) -> None:
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pack")
         self._least = threads + 1
         self._budget = budget
         self._check = check
         self._queue: deque[tuple[Future[Any] | None, Callable[[Any], None], int]] = deque()
         self._weight = 0
+
+    def widen(self) -> None:
+        """Take one thread more, before anything is submitted: it gets work ready while programs do that of others."""
+        self._pool = ThreadPoolExecutor(self._threads + 1, thread_name_prefix="pack")
 
     def submit(self, work: Callable[[], T], then: Callable[[T], None], weight: int) -> None:
         """Run `work` in a thread and later `then` with its result here; `weight` is the bytes it holds."""

@@ -121,8 +121,7 @@ class Session:
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
-        spare = options.format is ArchiveFormat.TAR_BZ2  # while programs pack, one more gets the next segment ready
-        self.pipeline = Pipeline(options.threads + spare, budget=options.threads * (7 << 20), check=self.check)
+        self.pipeline = Pipeline(options.threads, budget=options.threads * (7 << 20), check=self.check)
         self._report()
 
     def check(self) -> None:

@@ -110,6 +110,7 @@ class TarWriter:
         self._program: bzip2.Bzip2Program | None = None
         if form is ArchiveFormat.TAR_BZ2 and bzip2.worthwhile(session):
             self._program = bzip2.Bzip2Program(session)
+            session.pipeline.widen()
             self._left = session.total
             self._share = 0.5  # most of them wait packed for a slower one before them
             self._block, self._codec = self._program.segment(self._left), self._program.pack
