@@ -238,11 +238,11 @@ def rows() -> list[Row]:
         Row("tbz", "tar.bz2 level 9", _zip("tar.bz2", 9), [
             Peer("tar | lbzip2", _CD + "tar -cf - {name} | lbzip2 -9 > {out}", 0.7),
             Peer("tar cjf", _CD + "tar -cjf {out} {name}", 2),
-        ], small=True),
+        ]),
         Row("untbz", "tar.bz2 extract", _unzip(), [
             Peer("lbzip2 | tar x", _INTO + "lbzip2 -dc {archive} | tar -xf -", 0.8),
             Peer("tar xjf", _INTO + "tar -xjf {archive}", 2),
-        ], small=True, archive=_CD + "tar -cjf {out} {name}"),
+        ], archive=_CD + "tar -cjf {out} {name}"),
         Row("txz", "tar.xz level 6", _zip("tar.xz", 6), [
             Peer("tar | xz -T0", _CD + "tar -cf - {name} | xz -6 -T0 > {out}", 1.1),
         ], small=True),
