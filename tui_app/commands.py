@@ -16,7 +16,6 @@ from engines.paths import from_uri
 from engines.query import KEYS, Sort
 from engines.text import size
 from tui_app.actions import ACTIONS
-from tui_app.keys import first_key
 from tui_app.places import Places, complete_path
 from tui_app.themes import NAMES as THEMES
 from widgets.prompt import Suggestion, Suggestions
@@ -181,10 +180,9 @@ class DeckCommands(Provider):
 
     def _all(self) -> list[tuple[str, str, Callable[[], object]]]:
         deck: Deck = self.app  # type: ignore[assignment]
-        keymap = deck.settings.tui.keymap
         found: list[tuple[str, str, Callable[[], object]]] = []
         for spec in ACTIONS.values():
-            key = first_key(spec.id, keymap)
+            key = deck.key(spec.id)
             found.append((f"{spec.label} ({key})" if key else spec.label, spec.tooltip, partial(deck.act, spec.id)))
         for operation in OPERATIONS.values():
             found.append((f"{operation.name} ...", operation.summary, partial(deck.type_command, f"{operation.name} ")))

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual.app import App
-from textual.notifications import SeverityLevel
+from textual.notifications import Notification, Notify, SeverityLevel
 from textual.screen import Screen
 
 from engines.errors import TaskdeckError
 from engines.model import Actor, Stats, TaskState, TaskView
+from engines.names import display
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from engines.text import plural
 from tui_app import themes
 from tui_app.driver import PatientDriver
-from tui_app.keys import bindings, first_key, usable
+from tui_app.keymap import faults, first_key, usable
+from tui_app.keys import bindings
 from tui_app.link import Connect, Link, LinkState
 from tui_app.mirror import Changes, Mirror
 from tui_app.perform import Performer
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 PLAIN_TERMINALS: Final = frozenset({"linux", "vt100", "vt220", "dumb", "unknown", ""})
 """Terminals whose fonts cannot be trusted with block glyphs."""
 _ROOM_FOR_TOASTS: Final = 20
+"""Rows from which more than one toast is shown."""
+_TOASTS: Final = 3
+_TO_READ: Final = 4.0
+"""Seconds an error stands at least."""
 _SIZE_PERIOD: Final = 1.0
 _CLOSE_PATIENCE: Final = 10.0
 CLIPBOARD_LIMIT: Final = 74_994
@@ -133,7 +139,9 @@ class Deck(App[int]):
         self.few_colours = colourless or self.console.color_system in (None, "standard")
         """Whether the terminal shows 16 colours or none: then only the theme made of those is legible."""
         self.theme = themes.ANSI if self.few_colours else wanted if wanted in self.available_themes else themes.DEFAULT
-        self.set_keymap(usable(self.settings.tui.keymap))
+        self.user_keys = usable(self.settings.tui.keymap)
+        """The user's keys by row, as far as they can be used."""
+        self.set_keymap(self.user_keys)
         self._title = ""
         self._stopped = False
 
@@ -151,6 +159,19 @@ class Deck(App[int]):
         if isinstance(self._driver, PatientDriver):
             self.set_interval(_SIZE_PERIOD, self._driver.check_size)
         self.call_after_refresh(self.attach)
+        self._tell_settings()
+
+    def _tell_settings(self) -> None:
+        """Say once what of the settings is not followed: nobody should wonder why a key does nothing."""
+        tui = self.settings.tui
+        if tui.theme not in self.available_themes:
+            self.say(f"There is no theme {display(tui.theme, limit=40)}; {self.key('view.theme')} shows them.",
+                     severity="warning", seconds=10)  # fmt: skip
+        wrong = faults(tui.keymap)
+        if wrong:
+            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            told = "; ".join(wrong[:3])
+            self.say(f"tui.keymap: {told}{more}. {self.key('view.keys')} changes keys.", severity="warning", seconds=15)
 
     def attach(self) -> None:
         """Start to watch."""
@@ -206,7 +227,7 @@ class Deck(App[int]):
 
     def action_interrupted(self) -> None:
         """Ctrl-C is no way to end tasks: say what is."""
-        self.say("q leaves (tasks go on), x cancels a task.")
+        self.say(f"{self.key('app.quit')} leaves (tasks go on), {self.key('task.cancel')} cancels a task.")
 
     @property
     def tasks(self) -> Tasks:
@@ -243,14 +264,15 @@ class Deck(App[int]):
 
     def _tell_ended(self, ended: list[TaskView]) -> None:
         views = [view for view in ended if view.state is not TaskState.CANCELLED]
-        for view in views[:3]:
+        shown = views if len(views) <= _TOASTS else views[: _TOASTS - 1]
+        for view in shown:
             if view.state is TaskState.FAILED:
                 cause = view.error.coded if view.error is not None else "no reason was given"
                 self.say(f"{view.title} failed: {cause}", severity="error", seconds=10)
             else:
                 self.say(f"{view.op} {view.title}: done.")
-        if len(views) > 3:
-            self.say(f"and {plural(len(views) - 3, 'more task')} ended.")
+        if len(views) > len(shown):
+            self.say(f"and {plural(len(views) - len(shown), 'more task')} ended.")
         if views and self.settings.tui.bell:
             self.bell()
         if views and self.settings.tui.notify:
@@ -296,23 +318,34 @@ class Deck(App[int]):
         """A toast."""
         self.notify(text, severity=severity, timeout=seconds or 5, markup=False)
 
-    def on_notify(self) -> None:
-        """Where rows are few the last toast alone is seen, so that the list is not covered."""
-        if self.size.height < _ROOM_FOR_TOASTS:
-            self.clear_notifications()
+    def on_notify(self, event: Notify) -> None:
+        """Few toasts at a time, so that the list is not covered; only an error takes the place of a fresh error."""
+        room = _TOASTS if self.size.height >= _ROOM_FOR_TOASTS else 1
+        standing = list(self._notifications)
+        for toast in standing:
+            if len(standing) < room:
+                return
+            if event.notification.severity == "error" or not _fresh_error(toast):
+                standing = [other for other in standing if other is not toast]
+                self._unnotify(toast, refresh=False)
+        if len(standing) >= room:
+            event.prevent_default()
 
     def key(self, name: str) -> str:
         """The first key of a row of the key table, as the user has it."""
-        return first_key(name, self.settings.tui.keymap)
+        return first_key(name, self.user_keys)
 
     def hint(self, *pairs: tuple[str, str]) -> str:
         """Keys and what they do in a line: `("rows.choose", "opens")` gives "enter opens"."""
         return "  ".join(f"{self.key(name)} {word}" for name, word in pairs)
 
     def copy(self, text: str, what: str) -> None:
-        """Copy to the clipboard of the terminal; texts too long for that are shown instead."""
+        """Copy to the clipboard of the terminal; where it has none the text is shown instead."""
         if len(text.encode()) > CLIPBOARD_LIMIT:
             self.say(f"The {what} is too long for the terminal's clipboard.", severity="warning")
+            return
+        if os.environ.get("TERM") in PLAIN_TERMINALS:  # OSC 52 would stand on the screen as letters
+            self.say(f"This terminal has no clipboard: {text}", seconds=15)
             return
         self.copy_to_clipboard(text)
         self.say(f"Copied: {text}" if len(text) < 200 else f"Copied the {what}.")
@@ -344,7 +377,8 @@ class Deck(App[int]):
         if settings.tui.theme != before.tui.theme:
             self.set_theme(settings.tui.theme)
         if settings.tui.keymap != before.tui.keymap:
-            self.set_keymap(usable(settings.tui.keymap))
+            self.user_keys = usable(settings.tui.keymap)
+            self.set_keymap(self.user_keys)
         if self.main is not None:
             self.main.tell_footer()
 
@@ -361,6 +395,10 @@ class Deck(App[int]):
         if stats is None or not self.detachable:
             return ""
         return goodbye(stats)
+
+
+def _fresh_error(toast: Notification) -> bool:
+    return toast.severity == "error" and toast.timeout - toast.time_left < _TO_READ
 
 
 def goodbye(stats: Stats) -> str:

@@ -29,6 +29,7 @@ from tui_app import service, wire
 from tui_app.client.launch import answers
 from tui_app.client.local import LocalClient
 from tui_app.config import Config
+from tui_app.keymap import faults
 from tui_app.locations import SOCKET_LIMIT, Locations
 from tui_app.telegram import diagnosis
 
@@ -78,6 +79,9 @@ def _settings(config: Config, locations: Locations) -> Check:
     if config.unknown_variables:
         names = ", ".join(config.unknown_variables)
         return Check("settings", Level.WARN, f"{where}; unknown variables: {names}", "correct or unset them")
+    wrong = faults(config.settings.tui.keymap)
+    if wrong:
+        return Check("settings", Level.WARN, f"{where}; tui.keymap: {'; '.join(wrong)}", "correct them in the file")
     if exists and stat.S_IMODE(os.stat(locations.config).st_mode) & 0o077 and _has_secrets(config):
         return Check(
             "settings", Level.WARN, f"{where} holds secrets others can read", f"chmod 600 {display(locations.config)}"

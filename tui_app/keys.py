@@ -118,24 +118,20 @@ _ROOMS: Final = (
 
 def bindings(*names: str) -> list[BindingType]:
     """The bindings of rows given by id, or by the first word of their ids."""
-    return made_from(spec for spec in KEYS.values() if _within(spec.id, names))
+    return made_from(spec for spec in KEYS.values() if within(spec.id, names))
 
 
-def _within(name: str, room: tuple[str, ...]) -> bool:
+def rooms_of(name: str) -> list[tuple[str, ...]]:
+    """The rooms in which a row's key works, with what works everywhere."""
+    return [room + _EVERYWHERE for room in _ROOMS if name in _EVERYWHERE or within(name, room)]
+
+
+def within(name: str, room: tuple[str, ...]) -> bool:
+    """Whether a row is one of those named by id, or by the first word of their ids."""
     return name in room or name.partition(".")[0] in room
 
 
-def owner_of(key: str, wanted: KeySpec, keymap: dict[str, str]) -> KeySpec | None:
-    """The row that has this key already where `wanted` works too, None when it is free there."""
-    rooms = [room + _EVERYWHERE for room in _ROOMS if wanted.id in _EVERYWHERE or _within(wanted.id, room)]
-    for spec in KEYS.values():
-        near = spec.id in _EVERYWHERE or any(_within(spec.id, room) for room in rooms)
-        if spec is not wanted and near and key in keys_of(spec.id, keymap).split(","):
-            return spec
-    return None
-
-
-_KEY_WORDS: Final = {
+KEY_WORDS: Final = {
     "slash": "/",
     "colon": ":",
     "question_mark": "?",
@@ -149,28 +145,12 @@ _KEY_WORDS: Final = {
     "pageup": "pgup",
     "comma": ",",
 }
+"""How people write keys that Textual names otherwise."""
 
 
 def key_words(keys: str) -> list[str]:
     """Keys as people write them: "ctrl+p,slash" gives ["^p", "/"]."""
-    return [_KEY_WORDS.get(key, key).replace("ctrl+", "^") for key in keys.split(",") if key]
-
-
-def keys_of(name: str, keymap: dict[str, str]) -> str:
-    """The keys of a row after the user's changes."""
-    return keymap.get(name, KEYS[name].keys)
-
-
-def first_key(name: str, keymap: dict[str, str]) -> str:
-    """The first key of a row, for hints; "" when it has none."""
-    words = key_words(keys_of(name, keymap))
-    return words[0] if words else ""
-
-
-def usable(keymap: dict[str, str]) -> dict[str, str]:
-    """The user's keys without entries for rows that do not exist."""
-    tidy = {name: ",".join(key.strip() for key in keys.split(",") if key.strip()) for name, keys in keymap.items()}
-    return {name: keys for name, keys in tidy.items() if name in KEYS and keys}
+    return [KEY_WORDS.get(key, key).replace("ctrl+", "^") for key in keys.split(",") if key]
 
 
 def by_group() -> dict[str, list[KeySpec]]:

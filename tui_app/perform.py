@@ -12,10 +12,8 @@ from engines.errors import TaskdeckError
 from engines.model import Action, Actor, Json, TaskView
 from engines.text import plural
 from tui_app.actions import ACTIONS
-from tui_app.keys import first_key
 
 if TYPE_CHECKING:
-    from engines.settings import Settings
     from engines.tasks.api import Tasks
     from tui_app.mirror import Mirror
 
@@ -33,12 +31,14 @@ _PROGRESS_PERIOD: Final = 0.5
 class Stage(Protocol):
     """What a performer needs of the application."""
 
-    settings: Settings
     mirror: Mirror
 
     @property
     def tasks(self) -> Tasks:
         """The task engine; raises TaskdeckError while the connection is down."""
+
+    def key(self, name: str) -> str:
+        """The first key of a row of the key table, as the user has it."""
 
     def say(self, text: str, *, severity: SeverityLevel = "information", seconds: float | None = None) -> None:
         """A toast."""
@@ -114,7 +114,7 @@ class Performer:
         batch = [view for view in views if view.id not in self.pending]
         self._batches.append(batch)
         self.pending.update({view.id: view for view in batch})
-        key = first_key("task.undo", self._app.settings.tui.keymap)
+        key = self._app.key("task.undo")
         self._app.say(f"Cancelling {_what(batch)} in {self.undo_seconds:.0f} seconds; {key} takes it back.",
                       seconds=self.undo_seconds)  # fmt: skip
         self._app.pending_changed()
@@ -232,11 +232,13 @@ class Performer:
         finally:
             ended.cancel()
 
-    async def again(self, views: Sequence[TaskView]) -> None:
+    async def again(self, views: Sequence[TaskView], *, then: Callable[[TaskView], None] | None = None) -> None:
         """Queue the same operations as new tasks; the engine knows them exactly, we only know what can be shown."""
         for view in views:
             new = await self._app.tasks.repeat(view.id, actor=self.actor)
             self._app.say(f"{new.op} {new.title}: {new.note or new.state.value}, task {new.id}.")
+            if then is not None:
+                then(new)
 
 
 def _what(views: Sequence[TaskView]) -> str:

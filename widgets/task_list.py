@@ -78,6 +78,7 @@ class TaskList(LineView, can_focus=True):
         self._strips: dict[int, tuple[str, list[Strip]]] = {}
         """Painted cards by place, with the id they belong to."""
         self._followed: str | None = None
+        self._sought: str | None = None
         self._asked: tuple[int, int] | None = None
 
     # -- data in ---------------------------------------------------------------
@@ -87,9 +88,9 @@ class TaskList(LineView, can_focus=True):
         size = Size(0, self.window.total * self.step)
         if size != self.virtual_size:
             self.virtual_size = size
-        index = self.window.index_of(self._followed) if self._followed else None
-        target = self.cursor if index is None else index
-        self._set_cursor(target)
+        if not self._find():
+            index = self.window.index_of(self._followed) if self._followed else None
+            self._set_cursor(self.cursor if index is None else index)
         self._repaint_all()
         self.ask_window()
 
@@ -261,11 +262,26 @@ class TaskList(LineView, can_focus=True):
 
     def move(self, places: int) -> None:
         """Move the cursor by places."""
+        self._sought = None
         self._set_cursor(self.cursor + places)
 
     def move_to(self, index: int) -> None:
         """Move the cursor to a place; -1 is the last."""
+        self._sought = None
         self._set_cursor(self.window.total - 1 if index < 0 else index)
+
+    def seek(self, task_id: str) -> None:
+        """Put the cursor on a task as soon as the window shows it, unless the user moves before."""
+        self._sought = task_id
+        self._find()
+
+    def _find(self) -> bool:
+        index = self.window.index_of(self._sought) if self._sought else None
+        if index is None:
+            return False
+        self._sought = None
+        self._set_cursor(index)
+        return True
 
     @property
     def page(self) -> int:
@@ -298,6 +314,6 @@ class TaskList(LineView, can_focus=True):
             if action is not None:
                 self.post_message(self.HintClicked(action))
                 return
-        self._set_cursor(index)
+        self.move_to(index)
         if event.chain == 2:
             self.post_message(self.Opened(view.id))

@@ -28,6 +28,28 @@ async def test_p_pauses_and_r_resumes_the_task_under_the_cursor() -> None:
         assert d.state("run1") is TaskState.RUNNING
 
 
+async def test_the_cursor_goes_to_the_task_that_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    async with deck(root=tmp_path) as d:
+        await d.press("j", "colon", *"zip folder", "enter")
+        await d.until(lambda: len(d.tasks.views) == 8)
+        new = list(d.tasks.views)[-1]
+        await d.until(lambda: (current := d.screen.list.current) is not None and current.id == new)
+        await d.press("p")
+        assert d.asked("control") == [("control", (new,), Action.PAUSE)]
+
+
+async def test_a_user_who_moves_is_not_taken_to_a_new_task(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        d.screen.list.seek("late")
+        await d.press("j")
+        d.tasks.put(make_view("late", title="late", state=TaskState.QUEUED))
+        d.tasks.wake()
+        await d.until(lambda: "late" in d.app.mirror.window.ids)
+        current = d.screen.list.current
+        assert current is not None and current.id == "run2"
+
+
 async def test_cancel_asks_and_no_has_the_focus() -> None:
     async with deck() as d:
         await d.press("x")
@@ -177,7 +199,9 @@ async def test_run_again_leaves_the_exact_operation_to_the_engine() -> None:
     async with deck() as d:
         await d.press("a")
         assert d.asked("repeat") == [("repeat", "run1")] and not d.asked("submit")
-        await d.press("space", "space", "a")
+        current = d.screen.list.current
+        assert current is not None and current.state is TaskState.QUEUED, "the cursor goes to the new task"
+        await d.press("g", "space", "space", "a")
         assert d.asked("repeat")[1:] == [("repeat", "run1"), ("repeat", "run2")]
         assert not d.screen.list.marks
 
@@ -188,6 +212,13 @@ async def test_copy_command_and_path_use_the_terminals_clipboard() -> None:
         assert d.app.clipboard == "taskdeck zip '/home/ada/movies'"
         await d.press("Y")
         assert d.app.clipboard == "/out/movies.zip"
+
+
+async def test_a_terminal_without_clipboard_gets_the_text_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "linux")
+    async with deck() as d:
+        await d.press("Y")
+        assert d.app.clipboard == "" and any("/out/movies.zip" in text for text in d.toasts())
 
 
 async def test_text_too_long_for_osc52_is_not_sent() -> None:

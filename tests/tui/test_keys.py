@@ -16,7 +16,8 @@ import tui_app.screens
 import widgets
 from engines.settings import Settings, TuiSettings
 from tests.tui.conftest import deck
-from tui_app.keys import KEYS, owner_of
+from tui_app.keymap import owner_of
+from tui_app.keys import KEYS
 from tui_app.screens.confirm import Confirm
 from tui_app.screens.help import HelpScreen
 from tui_app.screens.keys import KeysDialog
@@ -95,6 +96,52 @@ async def test_changed_keys_of_lists_dialogs_and_questions_work_and_are_hinted()
         assert isinstance(d.top, Confirm)
         await d.press("f7")
         assert isinstance(d.top, TasksScreen)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"task.pauze": "f5"}, "task.pauze is no action (perhaps task.pause)"),
+        ({"task.pause": "hyperkey"}, "task.pause: 'hyperkey' is no key"),
+        ({"task.pause": "r"}, "r is the key of both task.pause and task.resume"),
+        ({"task.pause": " "}, "task.pause has no key, so it keeps its own"),
+        ({"form.start": "a"}, "form.start: a could not be typed into a line any more"),
+    ],
+)
+async def test_what_cannot_be_used_of_the_users_keys_is_said_once_at_start(entry: dict[str, str], told: str) -> None:
+    async with deck(settings=Settings(tui=TuiSettings(keymap=entry))) as d:
+        assert [text for text in d.toasts() if told in text]
+
+
+async def test_a_wrong_key_leaves_the_default_in_place_and_in_the_hints() -> None:
+    async with deck(settings=Settings(tui=TuiSettings(keymap={"task.pause": "hyperkey,"}))) as d:
+        assert "p pause" in d.text()
+        await d.press("p")
+        assert d.asked("control")
+
+
+@pytest.mark.parametrize(
+    ("written", "pressed"), [("!", "exclamation_mark"), ("^g", "ctrl+g"), ("<, F5", "less_than_sign"), ("F5", "f5")]
+)
+async def test_keys_may_be_written_as_people_write_them(written: str, pressed: str) -> None:
+    async with deck(settings=Settings(tui=TuiSettings(keymap={"task.pause": written}))) as d:
+        await d.press(pressed)
+        assert d.asked("control")
+
+
+async def test_an_unknown_theme_is_said(tmp_path: Path) -> None:
+    async with deck(settings=Settings(tui=TuiSettings(theme="nope"))) as d:
+        assert any("There is no theme nope" in text for text in d.toasts())
+
+
+async def test_the_editor_refuses_keys_that_would_be_lost_to_typing(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    async with deck(settings_file=path) as d:
+        await d.press("ctrl+k")
+        assert isinstance(d.top, KeysDialog)
+        d.top.rows.cursor = list(KEYS).index("form.start")
+        await d.press("enter", "a")
+        assert any("could not be typed" in text for text in d.toasts()) and not path.exists()
 
 
 async def test_the_editor_lists_every_key_and_changes_one_of_a_dialog(tmp_path: Path) -> None:

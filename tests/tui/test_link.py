@@ -137,7 +137,25 @@ async def test_many_ends_at_once_are_one_toast_more() -> None:
                 d.tasks.put(make_view(view.id, title=view.title, state=TaskState.COMPLETED))
         d.tasks.wake()
         await d.until(lambda: any("more tasks ended" in text for text in d.toasts()))
-        assert len(d.toasts()) <= 4
+        assert len(d.toasts()) <= 3
+
+
+async def test_toasts_do_not_pile_up_over_the_list() -> None:
+    async with deck() as d:
+        for number in range(6):
+            d.app.say(f"word {number}")
+        await d.until(lambda: "word 5" in d.toasts())
+        assert d.toasts() == ["word 3", "word 4", "word 5"]
+
+
+async def test_in_a_small_terminal_a_fresh_error_stays_until_another_error() -> None:
+    async with deck(size=(60, 14)) as d:
+        d.app.say("it failed", severity="error")
+        d.app.say("done")
+        await d.settle()
+        assert d.toasts() == ["it failed"]
+        d.app.say("that failed too", severity="error")
+        await d.until(lambda: d.toasts() == ["that failed too"])
 
 
 async def test_names_are_text_never_markup() -> None:

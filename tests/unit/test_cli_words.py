@@ -152,3 +152,8 @@ def test_the_progress_line_says_what_goes_on_before_anything_can_be_counted() ->
     view = make_view("abc", state=TaskState.RUNNING, done=0, total=None, speed=0.0, eta=None, item="", stage="listing")
     meter.show(view)
     assert stream.getvalue().startswith("\r[........................] running  listing")
+
+
+def test_plain_lines_keep_long_titles_whole() -> None:
+    view = make_view("t1", title="x" * 60)
+    assert "x" * 60 in task_line(view, whole=True) and "x" * 60 not in task_line(view)

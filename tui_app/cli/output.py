@@ -98,15 +98,16 @@ def facts(view: TaskView) -> str:
     return "  ".join(parts)
 
 
-def task_line(view: TaskView, *, width: int = 0) -> str:
-    """A task as one plain line, cut to `width` cells unless that is 0."""
+def task_line(view: TaskView, *, width: int = 0, whole: bool = False) -> str:
+    """A task as one plain line, cut to `width` cells unless that is 0; `whole` leaves a long title as it is."""
     if view.error is not None and view.state is TaskState.FAILED:
         told = view.error.message
     elif view.terminal:
         told = view.output if view.state is TaskState.COMPLETED else ""
     else:
         told = "  ".join(part for part in (facts(view), view.note) if part)
-    line = f"{view.id:<8} {view.state:<10} {view.op:<9} {pad(view.title, 28)}  {told}".rstrip()
+    title = pad(view.title, max(28, cells(view.title)) if whole else 28)
+    line = f"{view.id:<8} {view.state:<10} {view.op:<9} {title}  {told}".rstrip()
     return fit(line, width) if width else line
 
 

@@ -113,7 +113,7 @@ def _speak(views: Sequence[TaskView], spoken: dict[str, tuple[object, ...]]) -> 
         if spoken.get(view.id) != told:
             spoken[view.id] = told
             if not (first and view.terminal):  # what had ended before is no change
-                out(task_line(view))
+                out(task_line(view, whole=True))
     if first:
         spoken.setdefault("", ())
         active = sum(not view.terminal for view in views)
@@ -134,7 +134,7 @@ def _print_status(client: LocalClient, path: str, arguments: argparse.Namespace)
         for notice in stats.notices:
             out(f"! {notice}")
     for view in page.items:
-        out(task_line(view, width=width))
+        out(task_line(view, width=width, whole=arguments.plain))
     if not arguments.plain and page.total > len(page.items):
         out(f"... and {plural(page.total - len(page.items), 'more task')} (--limit, or `taskdeck history`)")
 
@@ -184,7 +184,7 @@ def _show(context: Context, arguments: argparse.Namespace) -> int:
         out_json(detail)
         return Exit.OK
     view = detail.view
-    out(task_line(view))
+    out(task_line(view, whole=True))
     out(f"  command   {detail.command}")
     out(f"  asked by  {view.owner} through {view.face}, {_when(view.created)}")
     if view.started is not None:

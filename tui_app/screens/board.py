@@ -16,7 +16,6 @@ from engines.query import Query, Sort, parse_filter
 from engines.tasks.api import Watch
 from engines.text import plural
 from tui_app.actions import ACTIONS
-from tui_app.keys import first_key
 from tui_app.link import LinkState
 from tui_app.mirror import Changes
 from tui_app.remembered import Remembered
@@ -158,14 +157,14 @@ class Board(DeckScreen):
         if not state.up or self.deck.mirror.stats is None:
             lines: tuple[str, ...] = ("Connecting ...", state.reason) if state.reason else ("Connecting ...",)
         elif self.filter:
-            lines = ("Nothing matches the filter.", "esc clears it")
+            lines = ("Nothing matches the filter.", self.deck.hint(("list.unmark", "clears it")))
         else:
-            key = first_key("view.command", self.deck.settings.tui.keymap)
+            key = self.deck.key("view.command")
             lines = (
                 "No tasks yet.",
                 "",
                 f"{key}zip PATH packs a folder, {key}unzip PATH unpacks an archive",
-                "? helps",
+                self.deck.hint(("app.help", "helps")),
             )
         if lines != self.list.empty:
             self.list.empty = lines
@@ -176,7 +175,7 @@ class Board(DeckScreen):
         state, query = self.deck.link.state, self.watch_now.query
         alert = ""
         if not state.up and state.tried:
-            key = first_key("app.start", self.deck.settings.tui.keymap)
+            key = self.deck.key("app.start")
             alert = f"connection lost: {state.reason}; trying again"
             if self.deck.start_engine is not None and key:
                 alert = f"connection lost, {key} starts the daemon: {state.reason}"
@@ -197,7 +196,7 @@ class Board(DeckScreen):
 
     def pending_changed(self) -> None:
         """Cancels that can be undone changed."""
-        key = first_key("task.undo", self.deck.settings.tui.keymap)
+        key = self.deck.key("task.undo")
         self.list.pending = dict.fromkeys(self.deck.performer.pending, f"{key} undoes")
         self.list.restyle()
         self.tell_footer()
@@ -205,21 +204,20 @@ class Board(DeckScreen):
     # -- footer and hints ----------------------------------------------------------------
     def tell_footer(self) -> None:
         """What the keys do for the task under the cursor."""
-        keymap, current = self.deck.settings.tui.keymap, self.list.current
+        key, current = self.deck.key, self.list.current
         shown = sorted((spec for spec in ACTIONS.values() if spec.footer), key=lambda spec: spec.footer)
         hints = []
         if self.deck.performer.pending:
-            hints.append(Hint(first_key("task.undo", keymap), "undo", "task.undo"))
+            hints.append(Hint(key("task.undo"), "undo", "task.undo"))
         for spec in shown:
             off = spec.verb is not None and (current is None or spec.enabled(current) is not None)
             if not off:
-                hints.append(Hint(first_key(spec.id, keymap), spec.label, spec.id))
+                hints.append(Hint(key(spec.id), spec.label, spec.id))
         self.keys.tell(tuple(hints))
 
     def _card_hints(self, view: TaskView) -> tuple[tuple[str, str, str], ...]:
-        keymap = self.deck.settings.tui.keymap
         return tuple(
-            (first_key(spec.id, keymap), spec.label, spec.id)
+            (self.deck.key(spec.id), spec.label, spec.id)
             for spec in ACTIONS.values()
             if spec.verb is not None and spec.enabled(view) is None
         )

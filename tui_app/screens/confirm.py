@@ -35,8 +35,8 @@ class Confirm(DeckDialog[bool]):
             if self._detail:
                 yield Static(self._detail, markup=False, classes="dialog-text")
             with Horizontal(classes="dialog-buttons"):
-                yield Button(f"{self._no} (n)", id="no", compact=True)
-                yield Button(f"{self._yes} (y)", id="yes", compact=True, variant="error")
+                yield Button(f"{self._no} ({self.deck.key('confirm.no')})", id="no", compact=True)
+                yield Button(f"{self._yes} ({self.deck.key('confirm.yes')})", id="yes", compact=True, variant="error")
 
     def on_mount(self) -> None:
         """The safe answer first."""

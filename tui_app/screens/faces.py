@@ -62,7 +62,7 @@ class FacesDialog(DeckDialog[None]):
         dashboard = f"on, {state.url}/dashboard" if state.url else "off"
         lines = [f"Dashboard   {dashboard}", f"Telegram    {display(state.chat, limit=200)}"]
         if state.chat == "off":
-            lines.append("            its credentials belong in the settings ( , )")
+            lines.append(f"            its credentials belong in the settings ({self.deck.key('view.settings')})")
         self.query_one("#faces-state", Static).update("\n".join(lines))
         keys = [("faces.link", "makes a login link")] if state.url else []
         if self._faces.can_switch:

@@ -15,7 +15,8 @@ from textual.widgets import Static
 from engines.commandline import usage
 from engines.operations import OPERATIONS
 from tui_app.actions import ACTIONS
-from tui_app.keys import KEYS, bindings, by_group, key_words, keys_of
+from tui_app.keymap import keys_of
+from tui_app.keys import KEYS, bindings, by_group, key_words
 from tui_app.screens.base import DeckDialog
 from widgets.keys import KeySpec
 from widgets.line_view import Lines
@@ -115,7 +116,7 @@ class HelpScreen(DeckDialog[None]):
         """Title and text."""
         with Vertical(classes="dialog -big"):
             yield Static(f"Help   ({self.deck.key('dialog.leave')} closes)", markup=False, classes="dialog-title")
-            keymap = self.deck.settings.tui.keymap
+            keymap = self.deck.user_keys
             yield HelpText(keymap, keys_here(self._of, keymap))
 
     def on_mount(self) -> None:

@@ -14,7 +14,8 @@ from textual.widgets import Static
 from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app.config import store_option
-from tui_app.keys import KEYS, bindings, key_words, keys_of, owner_of
+from tui_app.keymap import keys_of, owner_of, refusal
+from tui_app.keys import KEYS, bindings, key_words
 from tui_app.screens.base import DeckDialog
 from widgets.keys import KeySpec
 from widgets.row_list import RowList
@@ -77,7 +78,7 @@ class KeysDialog(DeckDialog[None]):
 
     def _draw(self, index: int, width: int) -> Row:
         spec = self._specs[index]
-        keymap = self.deck.settings.tui.keymap
+        keymap = self.deck.user_keys
         keys = " ".join(key_words(keys_of(spec.id, keymap)))
         return [
             Span(f"{cut(keys, 19, self.deck.glyphs.ellipsis):<20}", "key"),
@@ -90,7 +91,7 @@ class KeysDialog(DeckDialog[None]):
         self._tell()
 
     def _tell(self) -> None:
-        changed = sum(spec.id in self.deck.settings.tui.keymap for spec in self._specs)
+        changed = len(self.deck.user_keys)
         note = f"   {changed} changed" if changed else ""
         self.query_one("#keys-title", Static).update(f"Keys: {self.current.group}{note}")
         self.query_one("#keys-hint", Static).update(
@@ -116,27 +117,31 @@ class KeysDialog(DeckDialog[None]):
         self.app.push_screen(PressKey(what), lambda key: self._set(spec, key, more) if key else None)
 
     def _set(self, spec: KeySpec, key: str, more: bool) -> None:
-        keymap = self.deck.settings.tui.keymap
-        owner = owner_of(key, spec, keymap)
+        keymap = self.deck.user_keys
+        why, owner = refusal(spec, key), owner_of(key, spec, keymap)
+        if why:
+            self.deck.say(f"Choose another key: {why}.", severity="warning")
+            return
         if owner is not None:
             words = " ".join(key_words(key))
             self.deck.say(f"{words} is the key for {owner.label} ({owner.id}); change that first.", severity="warning")
             return
         before = keys_of(spec.id, keymap).split(",") if more else []
         keys = ",".join(dict.fromkeys([*before, key]))
-        self.deck.performer.start(self._write({**keymap, spec.id: keys}))
+        self.deck.performer.start(self._write({**self.deck.settings.tui.keymap, spec.id: keys}))
 
     def action_default(self) -> None:
         """The keys as they were made, unless another row has one of them by now."""
         spec = self.current
-        keymap = {name: keys for name, keys in self.deck.settings.tui.keymap.items() if name != spec.id}
+        keymap = {name: keys for name, keys in self.deck.user_keys.items() if name != spec.id}
         for key in spec.keys.split(","):
             owner = owner_of(key, spec, keymap)
             if owner is not None:
                 self.deck.say(f"{' '.join(key_words(key))} is the key for {owner.label} ({owner.id}) by now; "
                               "change that first.", severity="warning")  # fmt: skip
                 return
-        self.deck.performer.start(self._write(keymap))
+        kept = {name: keys for name, keys in self.deck.settings.tui.keymap.items() if name != spec.id}
+        self.deck.performer.start(self._write(kept))
 
     async def _write(self, keymap: dict[str, str]) -> None:
         try:

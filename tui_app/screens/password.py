@@ -22,8 +22,9 @@ class PasswordDialog(DeckDialog[str]):
         with Vertical(classes="dialog"):
             yield Static(f"Password for '{self._title}'", markup=False, classes="dialog-title")
             yield Input(password=True, id="password", compact=True)
-            yield Static(f"enter gives it to the task  {self.deck.key('dialog.leave')} leaves it waiting", markup=False,
-                         classes="dialog-hint")  # fmt: skip
+            # Enter is the input's own key, which is not remapped.
+            hint = f"enter gives it to the task  {self.deck.key('dialog.leave')} leaves it waiting"
+            yield Static(hint, markup=False, classes="dialog-hint")
 
     def on_mount(self) -> None:
         """Typing starts at once."""

@@ -72,7 +72,7 @@ class TaskActs:
         views = self._board.list.chosen()
         if views:
             performer = self._board.deck.performer
-            performer.start(performer.again(views))
+            performer.start(performer.again(views, then=lambda new: self._board.list.seek(new.id)))
             self._board.unmark()
 
     def _copy_command(self) -> None:

@@ -55,9 +55,10 @@ class ViewActs:
         self._board.app.push_screen(form, lambda data: self.submit(data) if data else None)
 
     def submit(self, data: Json) -> None:
-        """Queue an operation."""
+        """Queue an operation; the cursor goes to the new task, for keys that follow are about it."""
         deck = self._board.deck
-        deck.performer.start(deck.performer.submit(data, base=deck.places.base()))
+        seek = self._board.list.seek
+        deck.performer.start(deck.performer.submit(data, base=deck.places.base(), then=lambda view: seek(view.id)))
 
     def browse(self, path: str) -> None:
         """Look into an archive or a folder of media; "" takes the task's under the cursor, or asks which."""
