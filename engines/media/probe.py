@@ -19,7 +19,7 @@ from engines.media.ffmpeg import FORMATS, probe_argv
 from engines.media.normalise import Raw, dolby_only, dynamic_range, normalise
 from engines.media.rates import Packet
 from engines.media.runner import PROBE, Limits, Runs, attempt
-from engines.media.structure import State, Structure, image_demuxer, inspect, mp4_rotations
+from engines.media.structure import State, Structure, image_demuxer, inspect, mp4_rotations, png_size
 from engines.media.tools import Tools, has_pyav
 from engines.media.worker_pipe import WorkerPipe
 from engines.names import display
@@ -156,10 +156,18 @@ def _read_raw(runs: Runs, tools: Tools, path: Path, timeout: float) -> Raw:
 def _judge(raw: Raw, path: Path, size: int, structure: Structure) -> MediaFacts:
     if raw.get("error") or not raw.get("streams"):
         raise _refusal(path, structure, str((raw.get("error") or {}).get("string", "")))
-    facts = normalise(raw, name=path.name, size=size, structure=structure)
+    facts = normalise(_with_size(raw, path), name=path.name, size=size, structure=structure)
     if facts.kind is Kind.NONE and not facts.covers:
         raise _refusal(path, structure, "")
     return facts
+
+
+def _with_size(raw: Raw, path: Path) -> Raw:
+    """Add the size of a picture that FFmpeg finds too large to look at."""
+    for stream in raw.get("streams") or []:
+        if stream.get("codec_name") == "png" and not stream.get("width") and (size := png_size(path)):
+            stream["width"], stream["height"] = size
+    return raw
 
 
 def _refusal(path: Path, structure: Structure, said: str) -> TaskdeckError:

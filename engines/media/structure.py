@@ -63,6 +63,15 @@ def image_demuxer(path: str | os.PathLike[str]) -> str | None:
     return found
 
 
+def png_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Width and height from a PNG's header (W3C PNG, 11.2.1), also where they are too large to decode."""
+    with open(path, "rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n") or head[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
 def inspect(path: str | os.PathLike[str]) -> Structure:
     """Compare what the container declares with what is there.
 

@@ -65,7 +65,7 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "image.png": {"kind": "image", "shown": (600, 600), "duration": None, "fps": None},
     "anim.gif": {"kind": "image", "container": "gif", "duration": 1.0},
     "huge_16k.png": {"kind": "image", "shown": (16000, 16000)},
-    "huge_60k.png": {"kind": "image", "shown": (0, 0)},
+    "huge_60k.png": {"kind": "image", "shown": (60000, 60000)},
     "multi.mkv": {
         **H264,
         "audio": [("aac", 6, "eng"), ("aac", 2, "spa")],

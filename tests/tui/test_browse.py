@@ -207,10 +207,12 @@ async def test_marked_media_are_transcoded_with_one_form(tmp_path: Path) -> None
     async with deck(root=tmp_path) as d:
         await open_media(d, tmp_path)
         await d.press("asterisk", "t")
-        assert isinstance(d.top, NewTask)
+        # `press` takes a process that gets no processor for an idle one: only what is promised can be awaited.
+        await d.until(lambda: isinstance(d.top, NewTask) and d.top.is_running)
         assert any("left out" in text for text in d.toasts())
         d.top.query_one("#field-crf", Input).value = "30"
         await d.press("ctrl+s")
+        await d.until(lambda: len(d.asked("submit")) == 3)
         made = [call[1] for call in d.asked("submit")][1:]
         folder = tmp_path / "films"
         assert made == [
