@@ -35,7 +35,7 @@ def truth(name: str) -> Said:
     if name in REFUSED:
         return {"damage": True}
     golden = TRUTH[name]
-    told = {key: golden[key] for key in ASKED if key in golden}
+    told: Said = {key: golden[key] for key in ASKED if key in golden}
     if name == "raw.h264":
         del told["duration"]  # not in the file; MediaInfo counts its frames
     warning = golden.get("warning", "")
@@ -83,7 +83,7 @@ def mediainfo(path: Path) -> Said:
     """MediaInfo's facts, read kindly: pixel aspect and rotation are applied for it."""
     done = subprocess.run(["mediainfo", "--Output=JSON", path], capture_output=True, timeout=60)
     tracks = ((json.loads(done.stdout.decode("utf-8", "replace") or "{}") or {}).get("media") or {}).get("track", [])
-    general = next((t for t in tracks if t["@type"] == "General"), {})
+    general: Said = next((t for t in tracks if t["@type"] == "General"), {})
     video = next((t for t in tracks if t["@type"] in ("Video", "Image")), None)
     told = {
         "duration": _number(general.get("Duration")),

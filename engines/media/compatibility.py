@@ -42,6 +42,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     level: float = 5.1
     bits: int = 8
     hdr: bool = False
+    dolby: bool = False
+    """Dolby Vision without a picture in ordinary colours (profile 5)."""
     fps: float = 60.0
     channels: int = 6
     most: int = 0
@@ -80,6 +82,7 @@ TARGETS: Final = (
         audio=_set("aac mp3 ac3 eac3 alac flac pcm_s16le"),
         bits=10,
         hdr=True,
+        dolby=True,
     ),
     Target(
         name="tv",
@@ -163,7 +166,9 @@ def judge(facts: MediaFacts, target: Target) -> Verdict:
             wrong.append(f"{video.width}x{video.height} is larger than {target.long_side} pixels")
         if video.bit_depth > target.bits:
             wrong.append(f"{video.bit_depth} bits a sample are too many")
-        if video.hdr is not Hdr.NONE and not target.hdr:
+        if video.dolby_only and not target.dolby:
+            wrong.append("Dolby Vision without HDR10 shows false colours")
+        elif video.hdr is not Hdr.NONE and not target.hdr:
             wrong.append(f"{video.hdr.value} looks washed out")
         if video.codec == "h264" and video.level and float(video.level) > target.level:
             wrong.append(f"H.264 level {video.level} is above {target.level}")
@@ -184,6 +189,8 @@ def judge(facts: MediaFacts, target: Target) -> Verdict:
     # Streams that are played need no encoding when another container holds them.
     movable = container and len(wrong) == 1 and video is not None and _fit_mp4(facts)
     advice = "remux FILE mp4" if movable else target.advice
+    if video is not None and video.dolby_only:
+        advice = ""  # nothing here knows its colours
     return Verdict(
         target=target.name,
         label=target.label,

@@ -122,13 +122,15 @@ def _video(video: VideoFacts, number: int) -> list[Line]:
             ("Pixel Format", video.pixel_format),
             ("Bit Depth", f"{video.bit_depth} bits" if video.bit_depth > 8 else ""),
             ("Color Space", space),
-            ("Dynamic Range", " ".join(filter(None, (video.hdr.value, _light(video))))),
+            ("Dynamic Range", _dynamic_range(video)),
         ),
     ]
 
 
-def _light(video: VideoFacts) -> str:
-    return f"(brightest {video.max_cll.split(',')[0]} nits)" if video.max_cll else ""
+def _dynamic_range(video: VideoFacts) -> str:
+    if video.dolby_only:
+        return f"{video.hdr.value} alone (players without it show false colours)"
+    return f"{video.hdr.value} (brightest {video.max_cll.split(',')[0]} nits)" if video.max_cll else video.hdr.value
 
 
 def _bullets(*pairs: tuple[str, str]) -> list[Line]:

@@ -304,6 +304,8 @@ def test_a_container_that_rounds_times_does_not_shift_the_pictures_compared(take
         ("h264_aac.mp4", {"browser", "telegram", "iphone", "tv", "tv4k", "chromecast"}),
         ("vp9_opus.webm", {"browser", "tv4k"}),
         ("hdr10.mkv", {"tv4k"}),
+        ("dolby.mp4", {"iphone", "tv4k"}),
+        ("dolby5.mp4", {"iphone"}),
         ("multi.mkv", {"tv", "tv4k"}),
         ("audio_cbr.mp3", {"browser", "iphone", "chromecast"}),
     ],
@@ -311,7 +313,9 @@ def test_a_container_that_rounds_times_does_not_shift_the_pictures_compared(take
 def test_compatibility(take: Any, tmp_path: Path, name: str, plays: set[str]) -> None:
     result = do(tmp_path, "compat", take(name))
     assert {verdict.target for verdict in result.verdicts if verdict.plays} == plays
-    assert all(verdict.reasons and verdict.advice for verdict in result.verdicts if not verdict.plays)
+    refused = [verdict for verdict in result.verdicts if not verdict.plays]
+    assert all(verdict.reasons for verdict in refused)
+    assert all(bool(verdict.advice) == (name != "dolby5.mp4") for verdict in refused), "nothing converts these colours"
 
 
 def test_bandwidth_knows_the_busy_part(tmp_path: Path) -> None:
