@@ -5,17 +5,21 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
+import random
+import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import brotli
 import pytest
 
-from engines.archive.extract.streams import ahead, open_stream
+from engines.archive.extract.streams import Stream, ahead, open_stream
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
+from engines.process import Tool
 
 DEADLINE = 20.0  # seconds: a hang, not a slow machine
 
@@ -156,3 +160,78 @@ def test_damage_anywhere_ends_the_stream(tmp_path: Path, codec: str) -> None:
                 except TaskdeckError as error:
                     assert error.code in ("archive.damaged", "archive.limit")
     assert not helpers()
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> tuple[Path, bytes]:
+    """A bzip2 file that is worth threads, and what is in it."""
+    data = random.Random(1).randbytes(4 << 20)
+    path = tmp_path / "noise.bz2"
+    path.write_bytes(bz2.compress(data))
+    return path, data
+
+
+def by_program(path: Path, started: list[Tool], check: Callable[[], None] = lambda: None) -> Stream:
+    def start(argv: Sequence[str | bytes], *, stdin: int) -> Tool:
+        started.append(Tool(argv, stdin=stdin))
+        return started[-1]
+
+    return open_stream(Volumes([path]), "bz2", start=start, check=check)
+
+
+def test_program_for_bzip2_gives_the_same_and_tells_how_far_it_has_read(noise: tuple[Path, bytes]) -> None:
+    path, data = noise
+    started: list[Tool] = []
+    path.write_bytes(path.read_bytes() * 2)
+    stream = by_program(path, started)
+    reached = []
+    blocks = []
+    for block in stream:
+        blocks.append(block)
+        reached.append(stream.packed)
+    stream.close()
+    assert b"".join(blocks) == data * 2
+    assert reached == sorted(reached) and reached[0] > 0 and stream.packed == path.stat().st_size
+    assert started and started[0].poll() == 0
+
+
+@pytest.mark.parametrize("damage", ["cut off", "flipped"])
+def test_library_goes_on_where_the_program_for_bzip2_gives_up(noise: tuple[Path, bytes], damage: str) -> None:
+    path, data = noise
+    raw = bytearray(path.read_bytes())
+    if damage == "flipped":
+        raw[3 << 20] ^= 0x41
+    path.write_bytes(raw if damage == "flipped" else raw[: 3 << 20])
+    stream = by_program(path, [])
+    got = b""
+    with pytest.raises(TaskdeckError) as caught:
+        for block in stream:
+            got += block
+    stream.close()
+    assert caught.value.code == "archive.damaged"
+    assert len(got) >= 1_800_000 and data.startswith(got), "what is sound comes first, and once"
+
+
+def test_closing_ends_the_program_for_bzip2(noise: tuple[Path, bytes]) -> None:
+    started: list[Tool] = []
+    stream = by_program(noise[0], started)
+    next(stream)
+    stream.close()
+    assert started[0].poll() is not None
+
+
+def test_job_may_stop_while_the_program_for_bzip2_is_silent(noise: tuple[Path, bytes]) -> None:
+    started: list[Tool] = []
+    asked = []
+
+    def check() -> None:
+        asked.append(1)
+        raise StopItError
+
+    stream = by_program(noise[0], started, check)
+    os.kill(started[0].pid, signal.SIGSTOP)
+    with pytest.raises(StopItError):
+        for _ in stream:
+            pass
+    stream.close()
+    assert asked and started[0].poll() == -signal.SIGKILL

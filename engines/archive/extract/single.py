@@ -22,7 +22,7 @@ def extract(run: Run) -> None:
     run.budget.entry()
     with Volumes(run.found.volumes) as volumes, Keeping(run, name), member_errors(name):
         mtime = os.stat(run.found.volumes[0]).st_mtime
-        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         descriptor = run.tree.create(parts, 0o644)
         whole = False
         try:
@@ -46,7 +46,7 @@ def test(run: Run) -> None:
     """Decompress without writing."""
     name = name_of(run.found.path.name)
     with Volumes(run.found.volumes) as volumes, Keeping(run, name):
-        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         try:
             for block in stream:
                 run.job.check()
@@ -63,7 +63,7 @@ def member(run: Run) -> Member:
     name = name_of(run.found.path.name)
     size = 0
     with Volumes(run.found.volumes) as volumes:
-        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         try:
             for block in stream:
                 run.job.check()

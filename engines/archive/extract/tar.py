@@ -45,7 +45,7 @@ def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
     name = display(run.found.path.name)
     decoder = Decoder(run.op.encoding)
     with Volumes(run.found.volumes) as volumes:
-        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check)
+        stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         blocks = Blocks(stream, None if read_all else stream.plain)
         try:
             yield Opened(stream, blocks, Reader(blocks, decoder), volumes)
