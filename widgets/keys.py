@@ -69,6 +69,8 @@ ROW_KEYS: Final = (
     KeySpec("rows.choose", "enter", "choose", "Open, take or change the row.", _ROWS, action="choose"),
 )
 PROMPT_KEYS: Final = (
+    KeySpec("prompt.enter", "ctrl+j", "do it", "Do the line. A terminal sends it for Enter while a program starts.",
+            _LINE, action="submit"),
     KeySpec("prompt.leave", "escape", "close", "Close the line; a filter is as it was before.", _LINE,
             action="leave", priority=True),
     KeySpec("prompt.take", "tab", "complete", "Take the suggestion.", _LINE, action="take", priority=True),

@@ -32,6 +32,13 @@ async def test_a_burst_of_keys_reaches_the_line_and_nothing_else() -> None:
         assert d.asked("control") == [] and not d.asking
 
 
+async def test_a_line_typed_and_entered_before_the_screen_was_there_is_done(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    async with deck(root=tmp_path) as d:
+        await d.press("colon", *"zip folder", "ctrl+j")  # what a terminal in line mode makes of Enter
+        assert [call[1] for call in d.asked("submit")] == [{"op": "zip", "path": "folder"}]
+
+
 async def test_slash_and_colon_are_characters_inside_the_line() -> None:
     async with deck() as d:
         await d.press("colon", *"zip", "space", "slash", *"a", "colon", *"b")
