@@ -291,8 +291,20 @@ def reply(op: Metadata, result: Json) -> Reply:
         lines.append(Line(name.capitalize(), new if old == new or not found.path else f"{old or '-'} -> {new or '-'}"))
     if not found.path:
         return Reply("Metadata", lines if len(lines) > 2 else [*lines, Line("No tags")], icon="info")
+    lines += [Line(name, value) for name, value in _track_changes(op) if value]
     lines += [Line(""), Line("Location", display(from_uri(found.path)), icon="file")]
     return Reply("Metadata changed!", lines, icon="done")
+
+
+def _track_changes(op: Metadata) -> list[tuple[str, str]]:
+    """What was changed besides tags, as it was asked for."""
+    return [
+        ("Language", ", ".join(map(display, op.language))),
+        ("Default Track", ", ".join(map(display, op.default))),
+        ("Forced Track", ", ".join(map(display, op.forced))),
+        ("Chapters", f"from {display(Path(op.chapters).name)}" if op.chapters else ""),
+        ("Cover", f"from {display(Path(op.cover).name)}" if op.cover else ""),
+    ]
 
 
 def _in_short(row: Json) -> str:

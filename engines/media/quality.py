@@ -38,7 +38,7 @@ _WORDS: Final = {
 _LABELS: Final = {"2160p": "4K"}
 
 # Bits a codec needs relative to H.264 for the same picture (VMAF near 80, measured on two clips).
-_NEED: Final = {
+NEED: Final = {
     "h264": 1.0,
     "hevc": 0.65,
     "vp9": 0.75,
@@ -84,7 +84,7 @@ def resolution_class(width: int, height: int) -> str:
 
 def sharpness(video: VideoFacts) -> float | None:
     """Bits per pixel in H.264 terms, scaled to 720p25; None for lossless and unknown codecs or unknown rates."""
-    need = _NEED.get(video.codec)
+    need = NEED.get(video.codec)
     if need is None or video.bit_rate is None or not video.fps or not video.width or not video.height:
         return None
     pixels = video.coded_width * video.coded_height

@@ -167,8 +167,12 @@ class Metadata(Operation, frozen=True, kw_only=True, tag="metadata"):
         str | None, arg("Text file of chapters: HH:MM:SS and a title on each line.", accepts=Accepts.SOURCE)
     ] = None
     language: Annotated[tuple[str, ...], arg("Language of a track, such as a:0=eng or s:1=es.")] = ()
-    default: Annotated[tuple[str, ...], arg("Track played by default, such as a:1.")] = ()
-    forced: Annotated[tuple[str, ...], arg("Subtitle track that is forced, such as s:0.")] = ()
+    default: Annotated[
+        tuple[str, ...], arg("Track played by default, such as a:1; the others of its kind no longer are.")
+    ] = ()
+    forced: Annotated[
+        tuple[str, ...], arg("Subtitle tracks that are forced, such as s:0; the others no longer are.")
+    ] = ()
     clear: Annotated[bool, arg("Remove all tags first.")] = False
     output: Annotated[str | None, arg("Write a new file instead.", accepts=Accepts.TARGET)] = None
     on_conflict: Annotated[Conflict, arg("When the new file exists.")] = Conflict.RENAME

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.compat.archive import ArchiveManager
+from engines.compat import ArchiveManager
 
 
 @pytest.fixture

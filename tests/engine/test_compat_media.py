@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engines.compat.media import MediaInfoExtractor
+from engines.compat import MediaInfoExtractor
 from tests.support.media_corpus import corpus, own_cache
 
 __all__ = ["corpus", "own_cache"]

@@ -114,6 +114,16 @@ def test_folder_whose_files_are_all_damaged_keeps_what_was_found(corpus: Path, t
     assert len(msgspec.to_builtins(caught.value.result)["files"]) == 2
 
 
+def test_changes_of_tracks_are_told(corpus: Path, tmp_path: Path) -> None:
+    film = Path(shutil.copy(corpus / "multi.mkv", tmp_path))
+    job = RecordingJob(tmp_path)
+    op = operations.Metadata(path=str(film), language=("a:1=fr",), default=("a:1",), forced=("s:0",))
+    result = operations.load(operations.spec_of("metadata").run)(op, job)
+    told = operations.reply(op, msgspec.to_builtins(result)).render(emoji=False)
+    for line in ("Language: a:1=fr", "Default Track: a:1", "Forced Track: s:0"):
+        assert line in told
+
+
 def test_results_of_a_folder_go_into_a_folder(films: Path, tmp_path: Path) -> None:
     with pytest.raises(TaskdeckError, match="give a folder"):
         do(tmp_path, "remux", films, output=str(tmp_path / "one.mkv"))

@@ -185,6 +185,11 @@ def test_telegram_preset_never_exceeds_what_telegram_takes(
     assert len(times(made)) == len(times(corpus / "multi.mkv"))
 
 
+def test_telegram_preset_does_not_blow_a_small_film_up(corpus: Path, tmp_path: Path) -> None:
+    made, _ = convert(corpus, tmp_path, "h264_aac.mp4", preset="telegram")
+    assert made.stat().st_size < (corpus / "h264_aac.mp4").stat().st_size * 1.1
+
+
 @pytest.mark.parametrize("how", [{}, {"size": "90KB", "audio": ["none"]}])
 def test_projected_size_stops_one_shot_and_two_passes(corpus: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     small = tmp_path / "small.mkv"

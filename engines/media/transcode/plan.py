@@ -10,6 +10,7 @@ from engines.errors import TaskdeckError
 from engines.media import labels
 from engines.media.facts import AudioFacts, Hdr, MediaFacts, SubtitleFacts, VideoFacts
 from engines.media.pictures import to_sdr
+from engines.media.quality import NEED
 from engines.media.selection import by_language
 from engines.media.tools import Tools, filters, version
 from engines.media.transcode.presets import RECIPES, Encoder, Recipe, choose
@@ -209,7 +210,7 @@ def audio_bits(plan: Plan) -> int:
 
 
 def video_bits(plan: Plan) -> int:
-    """Bits a second of video that fit the limit, with a reserve, and never far above what the source has.
+    """Bits a second of video that fit the limit, with a reserve, and no more than the source is worth in the new codec.
 
     Raises:
         TaskdeckError: `value` when nothing watchable fits, `media.unreadable` for an unknown duration.
@@ -226,8 +227,10 @@ def video_bits(plan: Plan) -> int:
             "too few bits are left for the picture",
             f"allow at least {text.size(need * 1.05)}",
         )
-    source_bits = plan.video.bit_rate.value if plan.video and plan.video.bit_rate else None
-    return min(bits, int(source_bits * 1.5)) if source_bits and plan.op.size is None else bits
+    if plan.op.size is None and plan.video and plan.video.bit_rate:
+        need = NEED[plan.recipe.family] / NEED.get(plan.video.codec, 1.0)
+        return max(_LEAST_BITS, min(bits, int(plan.video.bit_rate.value * need)))
+    return bits
 
 
 def subtitle_options(plan: Plan) -> dict[str, Any]:
