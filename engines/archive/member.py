@@ -52,6 +52,8 @@ class Listing(msgspec.Struct):
     solid: bool = False
     comment: str = ""
     warnings: list[str] = []
+    exact: bool = False
+    """Whether a list that a program printed has the archive's own names."""
 
     @property
     def files(self) -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Final, Protocol
 
 from engines.archive.backends import lbzip2
+from engines.archive.extract import piped
 from engines.archive.volumes import Volumes, Window
 from engines.process import Tool
 
 _BLOCK: Final = 1 << 20
-_PATIENCE: Final = 40  # milliseconds without a block before the job is asked whether to stop
 
 
 class Start(Protocol):
@@ -57,7 +54,6 @@ class ByProgram:
         self._window = window
         self._size = source.size
         self._library = library
-        self._check = check
         self._made = 0
         self._rest: Iterator[bytes] | None = None
         self._input = os.open(source.paths[0], os.O_RDONLY | os.O_CLOEXEC)
@@ -66,11 +62,7 @@ class ByProgram:
         except BaseException:
             os.close(self._input)
             raise
-        self._output = self._tool.stdout.fileno()
-        with suppress(OSError):
-            fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _BLOCK)
-        self._poll = select.poll()
-        self._poll.register(self._output, select.POLLIN)
+        self._blocks = piped.blocks(self._tool, check)
 
     def __iter__(self) -> ByProgram:
         return self
@@ -78,10 +70,7 @@ class ByProgram:
     def __next__(self) -> bytes:
         if self._rest is not None:
             return next(self._rest)
-        while not self._poll.poll(_PATIENCE):
-            self._check()
-        block = os.read(self._output, _BLOCK)
-        if block:
+        if block := next(self._blocks, b""):
             self._made += len(block)
             self._window.position = os.lseek(self._input, 0, os.SEEK_CUR)  # shared with the program
             return block

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from engines.archive.containment import Parts, escape
 from engines.archive.detect import Family
+from engines.archive.extract import sevenzip_names, sevenzip_stream
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
 from engines.archive.extract.sevenzip_list import XAR_TABLE, ListParser
 from engines.archive.extract.sevenzip_run import Outcome, blame, failures, find_password, invoke, refused_links, watcher
 from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.process import Tool
@@ -49,9 +51,21 @@ def listing(run: Run) -> Listing:
                 detail=error.detail,
             )
         raise error
+    found.exact = found.format == "7z" and _name_exactly(run, found)
     if len(found.members) > run.limits.max_entries > 0:
         run.budget.declared(0, len(found.members))
     return found
+
+
+def _name_exactly(run: Run, found: Listing) -> bool:
+    """Give members of a 7z the names of its own header; False where they cannot be had."""
+    with Volumes(run.found.volumes) as volumes:
+        names = sevenzip_names.names(volumes)
+    if names is None or len(names) != len(found.members):
+        return False
+    for member, name in zip(found.members, names, strict=True):
+        member.name = name
+    return True
 
 
 def judge(run: Run, found: Listing) -> list[Member]:
@@ -95,8 +109,15 @@ def extract(run: Run) -> None:
     Raises:
         TaskdeckError: see `engines.archive.extract.job.run`.
     """
-    found = listing(run)
-    wanted = judge(run, found)
+    stream = sevenzip_stream.begin(run)
+    try:
+        found = listing(run)
+        wanted = judge(run, found)
+        if stream is not None and sevenzip_stream.write(run, stream, found, wanted):
+            return
+    finally:
+        if stream is not None:
+            stream.kill()
     if (run.select and not wanted) or (run.broken_count and not _chosen(run, wanted)):
         return
     password = find_password(run, wanted)

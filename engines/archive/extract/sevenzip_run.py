@@ -92,21 +92,26 @@ def invoke(
         tool = run.job.tool(
             argv, stdin=(password or "").encode() + b"\n", pass_fds=(descriptor,) if descriptor >= 0 else ()
         )
-        return supervise(run, tool, watch, follow)
+        # a list has no progress in it, and names may hold what ends progress
+        return supervise(run, tool, watch, follow, b"\n" if verb == "l" else b"\r\n\b")
     finally:
         if descriptor >= 0:
             os.close(descriptor)
 
 
 def supervise(
-    run: Run, tool: Tool, watch: Callable[[Tool], None] | None, follow: Callable[[str], bool] = lambda _: False
+    run: Run,
+    tool: Tool,
+    watch: Callable[[Tool], None] | None,
+    follow: Callable[[str], bool] = lambda _: False,
+    separators: bytes = b"\r\n\b",
 ) -> Outcome:
     """Wait for a tool while the job is asked whether to stop; end the tool when it is."""
     lines: list[str] = []
     failures: list[Exception] = []
 
     def read() -> None:
-        for chunk in tool.chunks():
+        for chunk in tool.chunks(separators):
             line = chunk.decode("utf-8", "surrogateescape")
             try:
                 taken = not failures and follow(line)

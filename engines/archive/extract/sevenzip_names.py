@@ -1,0 +1,235 @@
+"""The names in a 7z as they are (7zFormat.txt of the LZMA SDK).
+
+7zz prints a name that holds a line break as another one, and its list cannot be told apart where a name holds what
+ends a line on a terminal. So names are read from the archive's own header; whatever is not understood there (a header
+that is encrypted, say) leaves them as 7zz prints them.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zlib
+from typing import Any, Final
+
+from engines.archive.volumes import Volumes
+
+_MAGIC: Final = b"7z\xbc\xaf\x27\x1c"
+_START: Final = struct.Struct("<6s2xI2QI")
+_LARGEST: Final = 256 << 20  # bytes of header: millions of names
+_RAW_BYTES: Final = {0xEF00 + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
+"""7-Zip on POSIX keeps bytes that are no UTF-8 as U+EF80 to U+EFFF; Python as lone surrogates."""
+
+END, HEADER, PROPERTIES, ADDED_STREAMS, STREAMS, FILES = range(6)
+PACK, UNPACK, SUBSTREAMS, SIZES, CRCS, FOLDERS, CODER_SIZES, COUNTS = range(6, 14)
+NAMES: Final = 0x11
+ENCODED: Final = 0x17
+
+
+class _UnknownError(Exception):
+    """Something that is not read here."""
+
+
+def names(volumes: Volumes) -> list[str] | None:
+    """All names in the order of the archive; None where they cannot be read here."""
+    try:
+        return _Header(_header(volumes)).names()
+    except (_UnknownError, IndexError, struct.error, lzma.LZMAError, EOFError, UnicodeDecodeError, OverflowError):
+        return None
+
+
+def _header(volumes: Volumes) -> bytes:
+    start = _START.size
+    magic, _, offset, size, crc = _START.unpack(volumes.pread(start, 0))
+    if magic != _MAGIC or not 0 < size <= _LARGEST:
+        raise _UnknownError
+    raw = volumes.pread(size, start + offset)
+    if zlib.crc32(raw) != crc:
+        raise _UnknownError
+    if raw[0] != ENCODED:
+        return raw
+    packed = _Header(raw)
+    packed.at = 1
+    return packed.decode(volumes)
+
+
+class _Header:
+    """Reads a header from front to back; only what leads to the names is kept."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+        self._position = 0
+        self._packed: list[int] = []
+        self._coders: list[list[tuple[bytes, bytes, int]]] = []
+        """Method, properties and number of output streams of each coder of each folder."""
+        self._sizes: list[int] = []
+        self._counted: list[bool] = []
+
+    def names(self) -> list[str]:
+        """All names."""
+        self._expect(HEADER)
+        kind = self._byte()
+        if kind == PROPERTIES:
+            while self._number():
+                self._skip(self._number())
+            kind = self._byte()
+        if kind == STREAMS:
+            self._streams()
+            kind = self._byte()
+        if kind != FILES:
+            raise _UnknownError
+        count = self._number()
+        while kind := self._number():
+            size = self._number()
+            if kind == NAMES:
+                return self._names(count, size)
+            self._skip(size)
+        raise _UnknownError
+
+    def decode(self, volumes: Volumes) -> bytes:
+        """The header that this one describes: packed with one LZMA coder."""
+        self._streams()
+        if len(self._coders) != 1 or len(self._coders[0]) != 1 or len(self._packed) != 1 or self._sizes[0] > _LARGEST:
+            raise _UnknownError
+        method, properties, _ = self._coders[0][0]
+        raw = volumes.pread(self._packed[0], _START.size + self._position)
+        if method == b"\x03\x01\x01":
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma1(properties)])
+            return decoder.decompress(raw, self._sizes[0])
+        if method == b"\x21":
+            filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 26}]
+            return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(raw, self._sizes[0])
+        raise _UnknownError
+
+    def _names(self, count: int, size: int) -> list[str]:
+        if self._byte():
+            raise _UnknownError  # kept elsewhere
+        text = self._take(size - 1).decode("utf-16-le", "surrogatepass").translate(_RAW_BYTES)
+        found = text.split("\0")
+        if len(found) != count + 1 or found.pop():
+            raise _UnknownError
+        return found
+
+    def _streams(self) -> None:
+        while kind := self._byte():
+            if kind == PACK:
+                self._pack()
+            elif kind == UNPACK:
+                self._unpack()
+            elif kind == SUBSTREAMS:
+                self._substreams()
+            else:
+                raise _UnknownError
+
+    def _pack(self) -> None:
+        self._position, count = self._number(), self._number()
+        while kind := self._byte():
+            if kind == SIZES:
+                self._packed = [self._number() for _ in range(self._sane(count))]
+            elif kind == CRCS:
+                self._checksums(count)
+            else:
+                raise _UnknownError
+
+    def _unpack(self) -> None:
+        self._expect(FOLDERS)
+        count = self._sane(self._number())
+        if self._byte():
+            raise _UnknownError
+        self._coders = [self._folder() for _ in range(count)]
+        self._expect(CODER_SIZES)
+        self._sizes = [self._number() for coders in self._coders for coder in coders for _ in range(coder[2])]
+        self._counted = [False] * count
+        while kind := self._byte():
+            if kind != CRCS:
+                raise _UnknownError
+            self._counted = self._checksums(count)
+
+    def _folder(self) -> list[tuple[bytes, bytes, int]]:
+        coders = []
+        inputs = outputs = 0
+        for _ in range(self._sane(self._number())):
+            flags = self._byte()
+            method = self._take(flags & 15)
+            taken, given = (self._number(), self._number()) if flags & 0x10 else (1, 1)
+            properties = self._take(self._number()) if flags & 0x20 else b""
+            coders.append((method, properties, self._sane(given)))
+            inputs, outputs = inputs + self._sane(taken), outputs + given
+        for _ in range(2 * (outputs - 1)):
+            self._number()
+        if inputs - outputs + 1 > 1:
+            for _ in range(inputs - outputs + 1):
+                self._number()
+        return coders
+
+    def _substreams(self) -> None:
+        counts = [1] * len(self._coders)
+        kind = self._byte()
+        if kind == COUNTS:
+            counts = [self._sane(self._number()) for _ in counts]
+            kind = self._byte()
+        if kind == SIZES:
+            for count in counts:
+                for _ in range(count - 1):
+                    self._number()
+            kind = self._byte()
+        if kind == CRCS:
+            known = zip(counts, self._counted, strict=True)
+            self._checksums(sum(count for count, counted in known if not (counted and count == 1)))
+            kind = self._byte()
+        if kind:
+            raise _UnknownError
+
+    def _checksums(self, count: int) -> list[bool]:
+        """Skip checksums; which of so many things have one."""
+        if self._byte():
+            defined = [True] * self._sane(count)
+        else:
+            bits = self._take((self._sane(count) + 7) // 8)
+            defined = [bool(bits[at >> 3] & 0x80 >> (at & 7)) for at in range(count)]
+        self._skip(4 * sum(defined))
+        return defined
+
+    def _sane(self, count: int) -> int:
+        """A count of things that take a byte each at least: no more than there are bytes."""
+        if count > len(self.data) * 8:
+            raise _UnknownError
+        return count
+
+    def _expect(self, kind: int) -> None:
+        if self._byte() != kind:
+            raise _UnknownError
+
+    def _byte(self) -> int:
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def _take(self, count: int) -> bytes:
+        end = self.at + count
+        if count < 0 or end > len(self.data):
+            raise _UnknownError
+        piece = self.data[self.at : end]
+        self.at = end
+        return piece
+
+    def _skip(self, count: int) -> None:
+        self._take(count)
+
+    def _number(self) -> int:
+        """The first byte's leading ones count the bytes that follow."""
+        first = self._byte()
+        more = next((count for count in range(8) if not first & 0x80 >> count), 8)
+        high = first & (0x7F >> more) if more < 8 else 0
+        return int.from_bytes(self._take(more), "little") | high << (8 * more)
+
+
+def _lzma1(properties: bytes) -> dict[str, Any]:
+    first, dictionary = struct.unpack("<BI", properties)
+    return {
+        "id": lzma.FILTER_LZMA1,
+        "lc": first % 9,
+        "lp": first // 9 % 5,
+        "pb": first // 45,
+        "dict_size": max(4096, min(dictionary, _LARGEST)),
+    }

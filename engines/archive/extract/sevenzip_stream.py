@@ -1,0 +1,125 @@
+"""A 7z read as one stream: 7zz decompresses into a pipe, and the members are cut out of it and written here.
+
+That is safer than to let it write, since every member goes through `containment.Tree`, and quicker, since it
+decompresses on one core while this process writes on another; it is started before the list of members is read.
+Sizes and checksums of the list tell whether the stream is what it should be. When it is not (damage, a password, a
+kind of member that does not come in order), nothing is kept of it, and 7zz unpacks into the folder as ever: that way
+says what is wrong with which member.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from isal import isal_zlib
+
+from engines.archive.backends import sevenzip as find_sevenzip
+from engines.archive.containment import Parts, cannot_make, file_mode, finish
+from engines.archive.extract import piped
+from engines.archive.extract.copying import write_all
+from engines.archive.extract.run import Run
+from engines.archive.extract.tar_headers import Blocks, TruncatedError
+from engines.archive.member import Listing, Member, MemberKind
+from engines.process import Tool
+
+_LONGEST_LINK: Final = 4096
+_LOOK: Final = 64  # members between two looks at whether to stop
+
+
+class _OtherwiseError(Exception):
+    """The stream is not what the list promises."""
+
+
+def begin(run: Run) -> Tool | None:
+    """Start 7zz on an archive that may be read as a stream; it waits when nobody reads."""
+    found = run.found
+    if found.format != "7z" or found.offset or run.passwords or run.select or run.op.encoding:
+        return None
+    program = find_sevenzip(run.job.settings.archive)
+    return run.job.tool([program, "x", "-so", "-bd", "-bso0", "-bsp0", "--", str(found.volumes[0])])
+
+
+def write(run: Run, tool: Tool, found: Listing, wanted: Sequence[Member]) -> bool:
+    """Write all members; False when the stream does not serve, and then the tree is as empty as before."""
+    if not found.exact or found.encrypted or run.broken_count or not all(_plain(member) for member in found.members):
+        return False
+    run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
+    try:
+        _members(run, Blocks(piped.blocks(tool, run.job.check)), wanted)
+        if tool.wait() != 0:
+            raise _OtherwiseError
+    except (_OtherwiseError, TruncatedError):
+        run.start_over()
+        return False
+    return True
+
+
+def _plain(member: Member) -> bool:
+    if member.kind is MemberKind.SYMLINK:
+        return member.size <= _LONGEST_LINK
+    return member.kind is MemberKind.FILE or (member.kind is MemberKind.FOLDER and not member.size)
+
+
+def _members(run: Run, blocks: Blocks, wanted: Sequence[Member]) -> None:
+    total = sum(member.size for member in wanted)
+    for member in wanted:
+        if member.kind is MemberKind.SYMLINK:
+            run.tree.reserve(run.parts(member.name))
+    for number, member in enumerate(wanted):
+        if number % _LOOK == 0:
+            run.job.check()
+            run.progress(run.budget.written, total, member.name)
+        parts = run.parts(member.name)
+        if member.kind is MemberKind.FOLDER:
+            run.tree.folder(parts, mode=member.mode, mtime=member.mtime)
+            run.folders += 1
+            continue
+        given = run.names.give(parts, member.name)
+        if given is None:
+            run.leave_out(member.name, "the archive holds the name twice")
+            blocks.skip(member.size)
+        elif member.kind is MemberKind.SYMLINK:
+            _link(run, blocks, member, given)
+        else:
+            _file(run, blocks, member, given, total)
+    if any(True for _ in blocks.drain()):
+        raise _OtherwiseError
+
+
+def _link(run: Run, blocks: Blocks, member: Member, parts: Parts) -> None:
+    target = blocks.take(member.size)
+    _verify(member, isal_zlib.crc32(target))
+    if run.tree.symlink(parts, os.fsdecode(target)):
+        run.links += 1
+    else:
+        run.leave_out(member.name, "it is a link that leads outside")
+
+
+def _file(run: Run, blocks: Blocks, member: Member, parts: Parts, total: int) -> None:
+    if parts in run.names.replaced:
+        run.tree.unlink(parts)
+    run.budget.entry()
+    descriptor = run.tree.create(parts, file_mode(member.mode))
+    try:
+        checksum = 0
+        for view in blocks.views(member.size):
+            checksum = isal_zlib.crc32(view, checksum)
+            run.budget.spend(len(view))
+            write_all(descriptor, view)
+            if member.size > len(view):  # a large one
+                run.job.check()
+                run.progress(run.budget.written, total, member.name)
+        _verify(member, checksum)
+        finish(descriptor, member.mode, member.mtime)
+    except OSError as error:
+        raise cannot_make(parts, error) from None
+    finally:
+        os.close(descriptor)
+    run.wrote()
+
+
+def _verify(member: Member, checksum: int) -> None:
+    if member.crc is not None and member.size and checksum != member.crc:
+        raise _OtherwiseError
