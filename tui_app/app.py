@@ -59,6 +59,7 @@ def run(
     places: Places | None = None,
     stop: Callable[[], Awaitable[None]] | None = None,
     start: Callable[[], Awaitable[None]] | None = None,
+    reload: Callable[[], Awaitable[None]] | None = None,
     closing: Callable[[], Awaitable[None]] | None = None,
     detachable: bool = True,
     settings_file: Path | None = None,
@@ -76,6 +77,7 @@ def run(
         places: Disks of the engine's machine, None for this one's.
         stop: Stops the daemon; None hides the action.
         start: Starts the daemon when the user asks for it; None hides that action.
+        reload: Has the engine read its settings anew; None when that cannot be asked from here.
         closing: Closes what `connect` opened, awaited when the user leaves.
         detachable: Whether tasks go on afterwards (False for --solo).
         settings_file: Where settings are changed; None hides that screen.
@@ -93,6 +95,7 @@ def run(
         places=places,
         stop=stop,
         start=start,
+        reload=reload,
         closing=closing,
         detachable=detachable,
         settings_file=settings_file,

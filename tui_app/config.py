@@ -177,7 +177,6 @@ def store_option(path: Path, key: str, raw: Any) -> Config:
     changed = _flatten(tomllib.loads(after), path)
     settings = _build({name: _typed(options()[name], item, f"in {display(path)}") for name, item in changed.items()})
     check_values(settings, {option.key: Source(Origin.FLAG, option.key)})
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(path, after)
     return load(path)
 
@@ -208,10 +207,28 @@ def parse_text(option: Option, text: str, where: str) -> Any:
         found = [item for item in items if item]
         return [_number(item, int, where) for item in found] if get_args(base)[0] is int else found
     if get_origin(base) is dict:
-        return dict(pair.partition("=")[::2] for pair in text.split(",") if pair)
+        return _pairs(option, text, where)
     if base in (int, float) and not (option.key in _BYTES and not text.strip().isdigit()):
         return _number(text, base, where)
     return text
+
+
+def _pairs(option: Option, text: str, where: str) -> dict[str, str]:
+    """ "a=f5,p,b=x" as {"a": "f5,p", "b": "x"}: what has no "=" belongs to the value before it."""
+    found: dict[str, str] = {}
+    name = ""
+    if text.strip() and get_args(_base(option.type))[1] is not str:
+        raise _invalid(f"cannot use {where}", "it is a table of tables", "write it in the settings file")
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        before, equals, value = piece.partition("=")
+        if equals:
+            name = before.strip()
+            found[name] = value.strip()
+        elif name:
+            found[name] += f",{piece}"
+        else:
+            raise _invalid(f"cannot use {where}", f"'{display(piece)}' is no NAME=VALUE")
+    return found
 
 
 def _number(text: str, kind: Callable[[str], Any], where: str) -> Any:

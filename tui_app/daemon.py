@@ -290,6 +290,7 @@ async def serve(locations: Locations, load: Callable[[], Config]) -> None:
 def start_logging(locations: Locations, *, stderr: bool) -> None:
     """Log to a rotating file of mode 0600 in the state directory, and to standard error when asked."""
     private_directory(locations.state)
+    logging.raiseExceptions = False  # a log that cannot be written on a full disk is no reason for tracebacks
     os.close(os.open(locations.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     handler = logging.handlers.RotatingFileHandler(
         locations.log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8", errors="backslashreplace"

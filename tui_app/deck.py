@@ -9,12 +9,14 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual.app import App
 from textual.notifications import Notification, Notify, SeverityLevel
 from textual.screen import Screen
+from textual.widgets import Input
 
 from engines.errors import TaskdeckError
 from engines.model import Actor, Stats, TaskState, TaskView
@@ -32,6 +34,7 @@ from tui_app.perform import Performer
 from tui_app.places import LocalPlaces, Places
 from tui_app.remembered import Memory
 from widgets.glyphs import ASCII, UNICODE, Glyphs
+from widgets.line_view import LineView
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -65,8 +68,8 @@ class Main(Protocol):
     def pending_changed(self) -> None:
         """Cancels that can be undone changed."""
 
-    def tell_footer(self) -> None:
-        """Keys or the task under the cursor changed."""
+    def settings_changed(self) -> None:
+        """Keys, glyphs or the pace changed."""
 
     def act(self, action_id: str) -> None:
         """Run an action of the table."""
@@ -86,6 +89,7 @@ class Deck(App[int]):
         closing: Closes what `connect` opened, awaited when the user leaves.
         stop: Stops the daemon, None when that cannot be asked from here.
         start: Starts the daemon when the user asks for it after a loss; None when that cannot be done from here.
+        reload: Has the engine read its settings anew; None when that cannot be asked from here.
         detachable: Whether tasks go on when the application ends.
         settings_file: Where settings are changed; None hides that screen.
         faces: Dashboard and bot of the daemon; None hides that panel.
@@ -105,6 +109,7 @@ class Deck(App[int]):
         places: Places | None = None,
         stop: Callable[[], Awaitable[None]] | None = None,
         start: Callable[[], Awaitable[None]] | None = None,
+        reload: Callable[[], Awaitable[None]] | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
         detachable: bool = True,
         settings_file: Path | None = None,
@@ -122,6 +127,7 @@ class Deck(App[int]):
         self.places = places or LocalPlaces(PathPolicy.of(self.settings.roots))
         self.stop_engine = stop
         self.start_engine = start
+        self.reload_engine = reload
         self._closing_link = closing
         self.detachable = detachable
         self.settings_file = settings_file
@@ -227,6 +233,10 @@ class Deck(App[int]):
 
     def action_interrupted(self) -> None:
         """Ctrl-C is no way to end tasks: say what is."""
+        if isinstance(self.focused, Input):  # there the other keys are letters
+            closes, leaves = self.key("prompt.leave"), self.key("app.force_quit")
+            self.say(f"{closes} closes the line, {leaves} leaves (tasks go on).")
+            return
         self.say(f"{self.key('app.quit')} leaves (tasks go on), {self.key('task.cancel')} cancels a task.")
 
     @property
@@ -372,15 +382,21 @@ class Deck(App[int]):
         self.theme = name
 
     def settings_changed(self, settings: Settings) -> None:
-        """Other settings of this interface: theme, keys and glyphs at once, the rest when it is used."""
+        """Other settings of this interface, which all work at once."""
         before, self.settings = self.settings, settings
         if settings.tui.theme != before.tui.theme:
             self.set_theme(settings.tui.theme)
         if settings.tui.keymap != before.tui.keymap:
             self.user_keys = usable(settings.tui.keymap)
             self.set_keymap(self.user_keys)
+        if settings.tui.icons != before.tui.icons:
+            self.glyphs = _glyphs(settings.tui.icons)
+            for view in chain.from_iterable(screen.query(LineView) for screen in self.screen_stack):
+                view.glyphs = self.glyphs
+        if settings.tui.mouse != before.tui.mouse and isinstance(self._driver, PatientDriver):
+            self._driver.take_mouse(settings.tui.mouse)
         if self.main is not None:
-            self.main.tell_footer()
+            self.main.settings_changed()
 
     def pending_changed(self) -> None:
         """Cancels that can be undone changed."""

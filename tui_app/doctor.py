@@ -34,6 +34,8 @@ from tui_app.locations import SOCKET_LIMIT, Locations
 from tui_app.telegram import diagnosis
 
 _RUN_SECONDS: Final = 10
+_STATE_ROOM: Final = 16_000_000
+"""Free bytes the task database, its journal, its daily copy and the log should find."""
 
 
 class Level(StrEnum):
@@ -112,6 +114,11 @@ def _state(locations: Locations) -> Check:
         return Check("state folder", Level.FAIL, f"{display(path)}: {error.strerror}", "check its owner and mode")
     if info.st_uid != os.geteuid():
         return Check("state folder", Level.FAIL, f"{display(path)} belongs to someone else", "set XDG_STATE_HOME")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Check("state folder", Level.FAIL, f"{display(path)} cannot be written", "check its mode and its disk")
+    free = shutil.disk_usage(path).free
+    if free < _STATE_ROOM:
+        return Check("state folder", Level.FAIL, f"{display(path)}: {size(free)} free", "free some space on that disk")
     if info.st_mode & 0o077:
         return Check("state folder", Level.WARN, f"{display(path)} is open to others", f"chmod 700 {display(path)}")
     kind = _file_system(path)

@@ -71,13 +71,17 @@ class PatientDriver(LinuxDriver):
 
     def switch_mouse(self) -> bool:
         """Take the mouse or give it back; tells whether it is taken now."""
-        if self._mouse:
+        self.take_mouse(not self._mouse)
+        return self._mouse
+
+    def take_mouse(self, wanted: bool) -> None:
+        """Take the mouse, or leave it to the terminal."""
+        if wanted and not self._mouse:
+            self._mouse = True  # first, else what enables it does nothing
+            self._enable_mouse_support()
+        elif self._mouse and not wanted:
             self._disable_mouse_support()
             self._mouse = False
-        else:
-            self._mouse = True
-            self._enable_mouse_support()
-        return self._mouse
 
     def _recover(self) -> None:
         """Paint everything once the queue has drained."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import TaskdeckError
-from engines.names import display
 
 if TYPE_CHECKING:
     from tui_app.client.remote import TaskClient
@@ -70,11 +69,7 @@ class DaemonFaces:
 
         if self._settings_file is None:
             raise TaskdeckError("usage", "cannot switch the dashboard", "its settings are on another machine")
-        try:
-            await asyncio.to_thread(store_option, self._settings_file, "web.enabled", on)
-        except OSError as error:
-            where = display(self._settings_file)
-            raise TaskdeckError("disk.io", f"cannot write {where}", error.strerror or "") from None
+        await asyncio.to_thread(store_option, self._settings_file, "web.enabled", on)
         await self._client().reload()
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -99,7 +99,7 @@ class Link:
             except TaskdeckError as error:
                 reason = error.message.removesuffix(".")
             except (OSError, EOFError, asyncio.IncompleteReadError) as error:
-                reason = str(error) or type(error).__name__
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             finally:
                 self._tasks, watcher_left = None, self._watcher
                 self._watcher = None

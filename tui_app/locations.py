@@ -101,6 +101,8 @@ def private_directory(path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = os.lstat(path)
+        if info.st_mode & 0o077 and info.st_uid == os.geteuid() and stat.S_ISDIR(info.st_mode):
+            os.chmod(path, 0o700)
     except OSError as error:
         raise unreadable(path, error) from None
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
@@ -110,24 +112,30 @@ def private_directory(path: Path) -> Path:
             "it does not belong to this user",
             "remove it, or set XDG_STATE_HOME and XDG_RUNTIME_DIR",
         )
-    if info.st_mode & 0o077:
-        os.chmod(path, 0o700)
     return path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a small file of mode 0600 atomically."""
+    """Write a small file of mode 0600 atomically, its folder made when it is missing.
+
+    Raises:
+        TaskdeckError: `path.unreadable`, `disk.full` or `disk.io`; what stood there before stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(descriptor, "w", errors="surrogateescape") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", errors="surrogateescape") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _absolute(value: str | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from engines.errors import TaskdeckError
 from engines.query import Sort
 from tui_app.locations import write_private
 
@@ -51,5 +52,5 @@ class Memory:
     def save(self, visit: Remembered) -> None:
         """Keep a visit; a full or read-only disk loses it, and nothing else."""
         if self._path is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(TaskdeckError):
                 write_private(self._path, msgspec.json.encode(visit).decode())

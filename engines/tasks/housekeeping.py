@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
+from engines.errors import TaskdeckError
 from engines.model import TaskState, WaitReason
 from engines.tasks import disk, history
 from engines.tasks.control import Control
@@ -12,6 +14,8 @@ from engines.tasks.engine import Engine
 from engines.tasks.journal import ENGINE
 from engines.tasks.reading import Reader
 from engines.tasks.record import Record
+
+log = logging.getLogger(__name__)
 
 _BATCH: Final = 500
 _EVENT_DAYS: Final = 30
@@ -59,7 +63,10 @@ class Housekeeping:
                 await self._forget(gone[start : start + _BATCH])
             await self._forget_events(before if before is not None else now - _EVENT_DAYS * 86400)
         if store.backup_due():
-            await store.backup()
+            try:
+                await store.backup()
+            except TaskdeckError as error:
+                log.warning("there is no backup of the task database today: %s", error.message)
 
     async def _forget(self, tasks: list[str]) -> None:
         views = [await self._reader.view(task_id) for task_id in tasks]

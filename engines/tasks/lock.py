@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engines.errors import TaskdeckError
+from engines.paths import unreadable
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -23,11 +24,16 @@ class InstanceLock:
     """Holds `state/lock` as long as it lives.
 
     Raises:
-        TaskdeckError: `daemon.running` when another process holds it.
+        TaskdeckError: `daemon.running` when another process holds it, `disk.full` or `path.unreadable` when it
+            cannot be written.
     """
 
     def __init__(self, state_dir: Path, *, version: str = "", socket: str = "") -> None:
-        self._fd = os.open(state_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        path = state_dir / "lock"
+        try:
+            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unreadable(path, error) from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,7 +46,11 @@ class InstanceLock:
                 f"{who} holds it",
                 "attach to it with `taskdeck`, or stop it with `taskdeck stop`",
             ) from None
-        self.describe(version, socket)
+        try:
+            self.describe(version, socket)
+        except OSError as error:
+            self.release()
+            raise unreadable(path, error) from None
 
     def describe(self, version: str, socket: str) -> None:
         """Write who we are into the file."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engines.errors import TaskdeckError
+from engines.paths import unreadable
 from engines.tasks.schema import MIGRATIONS
 
 Statement = tuple[str, Sequence[Any]]
@@ -91,7 +92,11 @@ class Store:
         return function(self._reader)
 
     async def backup(self) -> None:
-        """Write a compact copy beside the database, for the day the file is damaged."""
+        """Write a compact copy beside the database, for the day the file is damaged.
+
+        Raises:
+            TaskdeckError: `disk.full` or another that says why there is none; the last copy stays.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
 
@@ -99,8 +104,10 @@ class Store:
             problem: Exception | None = None
             try:
                 self._copy(self._backup_path)
-            except (sqlite3.Error, OSError) as error:
-                problem = error
+            except sqlite3.Error as error:
+                problem = _readable(error)
+            except OSError as error:
+                problem = unreadable(self._backup_path, error)
             loop.call_soon_threadsafe(_settle, future, problem)
 
         self._queue.put(make)
@@ -180,10 +187,14 @@ class Store:
         part = target.with_name(target.name + ".part")
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        self._writer.execute("VACUUM INTO ?", (str(part),))
-        with part.open("rb") as made:
-            os.fsync(made.fileno())
-        os.replace(part, target)
+        try:
+            self._writer.execute("VACUUM INTO ?", (str(part),))
+            with part.open("rb") as made:
+                os.fsync(made.fileno())
+            os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     # the writer thread
 

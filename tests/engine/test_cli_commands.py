@@ -390,3 +390,19 @@ def test_again_queues_the_same_operation_as_a_new_task(station: Station) -> None
     assert station.run("wait", again).returncode == 0
     assert len(list(station.root.glob("odd*.zip"))) == 2
     assert station.run("again", "zzzz").returncode == Exit.NOT_FOUND
+
+
+def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(station: Station) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            station.argv("status"),
+            env=station.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == Exit.NO_SPACE
+    assert done.stderr.decode() == (
+        "taskdeck: cannot write 'standard output': the disk is full; free some space and retry. [disk.full]\n"
+    )

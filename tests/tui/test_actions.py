@@ -221,6 +221,12 @@ async def test_a_terminal_without_clipboard_gets_the_text_to_read(monkeypatch: p
         assert d.app.clipboard == "" and any("/out/movies.zip" in text for text in d.toasts())
 
 
+async def test_ctrl_c_names_keys_that_work_where_text_is_typed() -> None:
+    async with deck() as d:
+        await d.press("colon", "ctrl+c")
+        assert d.toasts() == ["esc closes the line, ^q leaves (tasks go on)."]
+
+
 async def test_text_too_long_for_osc52_is_not_sent() -> None:
     async with deck() as d:
         d.app.copy("x" * 80_000, "log")

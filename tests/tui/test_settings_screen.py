@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from engines.model import TaskState
 from engines.settings import Settings, TuiSettings
 from tests.tui.conftest import Deck, deck
 from tui_app.config import options
+from tui_app.screens.keys import KeysDialog
 from tui_app.screens.settings import SettingsScreen
 
 
@@ -86,3 +90,51 @@ async def test_backspace_brings_the_default_key_back(tmp_path: Path) -> None:
         await d.until(lambda: d.app.settings.tui.keymap == {})
         await d.press("escape", "p")
         assert d.state("run1") is TaskState.PAUSED
+
+
+async def test_settings_of_the_engine_are_read_by_it_at_once(tmp_path: Path) -> None:
+    asked = []
+
+    async def reload() -> None:
+        asked.append(True)
+
+    async with deck(settings_file=tmp_path / "taskdeck.toml", reload=reload) as d:
+        await choose(d, "tasks.nice", "12")
+        await d.until(lambda: "tasks.nice is changed." in d.toasts())
+        assert asked
+
+
+async def test_a_setting_that_the_environment_overrules_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKDECK_TASKS_NICE", "3")
+    async with deck(settings_file=tmp_path / "taskdeck.toml") as d:
+        await choose(d, "tasks.nice", "12")
+        await d.until(lambda: any("TASKDECK_TASKS_NICE stands above the file" in text for text in d.toasts()))
+
+
+async def test_glyphs_and_pace_change_at_once(tmp_path: Path) -> None:
+    async with deck(settings_file=tmp_path / "taskdeck.toml") as d:
+        await choose(d, "tui.icons", "ascii")
+        await d.until(lambda: d.app.settings.tui.icons == "ascii")
+        await d.press("escape")
+        await choose(d, "tui.hz", "4")
+        await d.until(lambda: d.tasks.watchers[-1].watch.hz == 4)
+        await d.press("escape")
+        assert "━" not in d.text() and "#" in d.text()
+
+
+async def test_a_settings_file_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / f".taskdeck.toml.{os.getpid()}").mkdir()  # in the way of the temporary file
+    async with deck(settings_file=tmp_path / "taskdeck.toml") as d:
+        await choose(d, "tui.bell", "yes")
+        await d.until(lambda: any("[path.kind]" in text for text in d.toasts()))
+
+
+async def test_the_row_of_the_keymap_opens_the_key_editor(tmp_path: Path) -> None:
+    async with deck(settings_file=tmp_path / "taskdeck.toml") as d:
+        await d.press("comma")
+        assert isinstance(d.top, SettingsScreen)
+        d.top.rows.cursor = list(options()).index("tui.keymap")
+        await d.press("enter")
+        await d.until(lambda: isinstance(d.top, KeysDialog))

@@ -224,3 +224,13 @@ def test_the_settings_pages_are_up_to_date() -> None:
 )
 def test_a_dashboard_that_others_reach_without_tls_or_a_proxy_is_exposed(settings: WebSettings, exposed: bool) -> None:
     assert settings.exposed is exposed
+
+
+def test_several_keys_of_a_binding_can_be_set_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "taskdeck.toml"
+    config = set_option(path, "tui.keymap", "task.pause=f5,p,task.cancel=f6")
+    assert config.settings.tui.keymap == {"task.pause": "f5,p", "task.cancel": "f6"}
+    with pytest.raises(TaskdeckError, match="NAME=VALUE"):
+        set_option(path, "tui.keymap", "f5")
+    with pytest.raises(TaskdeckError, match="write it in the settings file"):
+        set_option(path, "telegram.users", "12=read")

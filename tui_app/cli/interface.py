@@ -77,6 +77,9 @@ def _attached(context: Context) -> int:
     async def stop() -> None:
         await client().stop_daemon()
 
+    async def reload() -> None:
+        await client().reload()
+
     async def closing() -> None:
         while clients:
             await clients.pop().close()
@@ -87,6 +90,7 @@ def _attached(context: Context) -> int:
         where="this machine",
         stop=stop,
         start=start,
+        reload=reload,
         closing=closing,
         settings_file=context.locations.config,
         faces=DaemonFaces(client, context.locations.config),
@@ -139,6 +143,9 @@ def _solo(context: Context) -> int:
             started = True
         return daemon.tasks
 
+    async def reload() -> None:
+        daemon.reload()
+
     async def closing() -> None:
         await client.close()
         await daemon.close()
@@ -147,6 +154,7 @@ def _solo(context: Context) -> int:
         connect,
         daemon.settings,
         where="this process",
+        reload=reload,
         closing=closing,
         detachable=False,
         settings_file=context.locations.config,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import io
 import os
 import signal
 import sys
 
 from engines.errors import Exit, TaskdeckError
+from engines.paths import unreadable
 from tui_app.cli.context import Context
 from tui_app.cli.output import err, out, out_json, show_error
 from tui_app.cli.parser import command_parser, find_command, parse_program
@@ -23,14 +24,10 @@ def run(argv: list[str]) -> int:
         status = _run_or_restart(argv)
         sys.stdout.flush()
     except TaskdeckError as error:
-        with contextlib.suppress(BrokenPipeError):
-            show_error(error.info)
-            if "--json" in argv:
-                out_json({"error": error.info})
-        status = error.info.exit
+        status = _tell(error, argv)
     except BrokenPipeError:
         # The reader went away (`| head`): end as a program killed by SIGPIPE would, without a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _silence(1)
         status = 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         err("")
@@ -40,10 +37,35 @@ def run(argv: list[str]) -> int:
     except Exception as error:
         if os.environ.get("TASKDECK_DEBUG"):
             raise
-        why = f"{type(error).__name__}: {error}"
-        show_error(TaskdeckError("internal", "cannot go on", why, "set TASKDECK_DEBUG=1 for the details").info)
-        status = Exit.FAILED
+        status = _tell(_explained(error), argv)
     return int(status)
+
+
+def _explained(error: Exception) -> TaskdeckError:
+    """A full, read-only or foreign disk is no fault of ours; everything else is."""
+    if isinstance(error, OSError) and isinstance(error.filename, (str, bytes)):
+        return unreadable(os.fsdecode(error.filename), error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        _silence(1)
+        return unreadable("standard output", error)
+    why = f"{type(error).__name__}: {error}"
+    return TaskdeckError("internal", "cannot go on", why, "set TASKDECK_DEBUG=1 for the details")
+
+
+def _tell(error: TaskdeckError, argv: list[str]) -> int:
+    try:
+        show_error(error.info)
+        if "--json" in argv:
+            out_json({"error": error.info})
+    except OSError:  # nobody reads, or the disk behind the stream is full: the status still tells
+        _silence(1)
+        _silence(2)
+    return error.info.exit
+
+
+def _silence(descriptor: int) -> None:
+    """Let what a stream still holds go nowhere: Python's flush at exit would fail and change the status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _run_or_restart(argv: list[str]) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from engines.errors import Exit, TaskdeckError
 from engines.names import display
+from engines.paths import unreadable
 from tui_app import wire
 from tui_app.client.local import LocalClient, UnixConnection
 from tui_app.locations import Locations, private_directory
@@ -19,6 +20,8 @@ START_TIMEOUT: Final = 20.0
 """Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
 _STOP_WITHIN: Final = 30.0
 _LOG_TAIL: Final = 8
+_ROOM: Final = 256_000
+"""Free bytes without which no task database can be made."""
 
 
 def answers(locations: Locations) -> bool:
@@ -39,14 +42,15 @@ def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bo
     It runs in a session of its own, away from this terminal, and survives its hang-up.
 
     Raises:
-        TaskdeckError: `daemon.absent` with the end of its log when it does not come up.
+        TaskdeckError: `daemon.absent` with the end of its log when it does not come up; `disk.full` and
+            `path.unreadable` when its state folder cannot be used.
     """
     if answers(locations):
         return False
     private_directory(locations.state)
     # -P: never import from the current directory, which may belong to someone else.
     argv = [sys.executable, "-P", "-m", "tui_app", *(flags or []), "serve", "--background"]
-    with open(os.open(locations.state / "daemon.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+    with open(_out_file(locations), "wb") as out:
         child = subprocess.Popen(
             argv, cwd="/", stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, close_fds=True
         )
@@ -63,6 +67,14 @@ def ensure_daemon(locations: Locations, *, flags: list[str] | None = None) -> bo
             break
         time.sleep(0.02)
     raise _start_failed(locations, child)
+
+
+def _out_file(locations: Locations) -> int:
+    path = locations.state / "daemon.out"
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def stop_daemon(locations: Locations, *, drain: bool = False) -> None:
@@ -146,6 +158,10 @@ def _start_failed(locations: Locations, child: subprocess.Popen[bytes]) -> Taskd
             errors="replace"
         )
         said = text.strip().splitlines()[-_LOG_TAIL:]
+    if status == Exit.NO_SPACE or (not said and _is_full(locations)):  # then nothing could be written about why
+        return TaskdeckError(
+            "disk.full", "cannot start the daemon", f"the disk of {display(locations.state)} is full", "free some space"
+        )
     why = (
         f"it did not answer within {START_TIMEOUT:.0f} s"
         if status is None
@@ -159,3 +175,11 @@ def _start_failed(locations: Locations, child: subprocess.Popen[bytes]) -> Taskd
         f"see {display(locations.log)} or run `taskdeck serve` to watch it",
         detail="\n".join(said),
     )
+
+
+def _is_full(locations: Locations) -> bool:
+    try:
+        disk = os.statvfs(locations.state)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM

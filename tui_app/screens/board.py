@@ -194,6 +194,14 @@ class Board(DeckScreen):
         """The header is cut to the width."""
         self.call_after_refresh(self.tell_header)
 
+    def settings_changed(self) -> None:
+        """Keys, glyphs or the pace changed."""
+        watch = msgspec.structs.replace(self.watch_now, hz=self.deck.settings.tui.hz)
+        if watch != self.watch_now:
+            self.deck.performer.start(self.deck.link.change(watch))
+        self.list.restyle()
+        self.tell_footer()
+
     def pending_changed(self) -> None:
         """Cancels that can be undone changed."""
         key = self.deck.key("task.undo")

@@ -11,8 +11,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engines.errors import TaskdeckError
-from engines.names import display
 from tui_app.config import store_option
 from tui_app.keymap import keys_of, owner_of, refusal
 from tui_app.keys import KEYS, bindings, key_words
@@ -144,10 +142,7 @@ class KeysDialog(DeckDialog[None]):
         self.deck.performer.start(self._write(kept))
 
     async def _write(self, keymap: dict[str, str]) -> None:
-        try:
-            config = await asyncio.to_thread(store_option, self._path, "tui.keymap", keymap)
-        except OSError as error:
-            raise TaskdeckError("disk.io", f"cannot write {display(self._path)}", error.strerror or "") from None
+        config = await asyncio.to_thread(store_option, self._path, "tui.keymap", keymap)
         self.deck.settings_changed(config.settings)
         self.rows.refresh()
         self._tell()

@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from engines.errors import TaskdeckError
 from engines.names import display
-from tui_app.config import Config, Option, load, options, set_option, shown
+from tui_app.config import Config, Option, Origin, load, options, set_option, shown
 from tui_app.keys import bindings
 from tui_app.screens.base import DeckScreen
 from widgets.footer import KeyBar
@@ -30,7 +30,7 @@ _HELPED: Final = 100
 
 
 class SettingsScreen(DeckScreen):
-    """Settings of the interface work at once; the daemon reads its own when it starts.
+    """Settings work at once: those of the interface here, the others in the engine, for tasks that start from now on.
 
     Args:
         path: The settings file, which need not exist.
@@ -113,8 +113,14 @@ class SettingsScreen(DeckScreen):
 
     def action_change(self) -> None:
         """Type another value."""
-        if self._config is not None:
-            option = self._options[self.rows.cursor]
+        if self._config is None:
+            return
+        option = self._options[self.rows.cursor]
+        if option.key == "tui.keymap":
+            self.deck.act("view.keys")
+        elif option.key == "telegram.users":
+            self.deck.say(f"This is a table of tables; write it in {display(self._path)}.", severity="warning")
+        else:
             self.prompt.open("value", "" if option.secret else self.value(option))
             self.prompt.line.password = option.secret
 
@@ -130,14 +136,28 @@ class SettingsScreen(DeckScreen):
         except TaskdeckError as error:
             self.deck.say(error.coded, severity="error", seconds=8)
             return
-        except OSError as error:
-            self.deck.say(f"Cannot write {display(self._path)}: {error.strerror}.", severity="error")
-            return
         self._left()
         self.rows.refresh()
         self.deck.settings_changed(self._config.settings)
-        later = "" if option.key.startswith("tui.") else "; the daemon reads it when it starts again"
-        self.deck.say(f"{option.key} is written{later}.")
+        source = self._config.sources[option.key]
+        if source.origin is not Origin.FILE:
+            self.deck.say(f"{option.key} is written, but {source} stands above the file.", severity="warning")
+        elif option.key.startswith("tui.") or await self._reloaded():
+            self.deck.say(f"{option.key} is changed.")
+        else:
+            self.deck.say(f"{option.key} is written; the daemon reads it when it starts again.")
+
+    async def _reloaded(self) -> bool:
+        """Whether the engine reads the settings anew; what it finds wrong is said."""
+        if self.deck.reload_engine is None:
+            return False
+        try:
+            await self.deck.reload_engine()
+        except TaskdeckError as error:
+            if error.code != "daemon.absent":
+                self.deck.say(error.coded, severity="error", seconds=8)
+            return False
+        return True
 
     @on(Prompt.Left)
     def _left(self) -> None:

@@ -10,8 +10,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engines.errors import TaskdeckError
-from engines.names import display
 from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
 from tui_app.themes import NAMES
@@ -61,10 +59,7 @@ class ThemeDialog(DeckDialog[None]):
 
         path = self.deck.settings_file
         assert path is not None
-        try:
-            config = await asyncio.to_thread(store_option, path, "tui.theme", name)
-        except OSError as error:
-            raise TaskdeckError("disk.io", f"cannot write {display(path)}", error.strerror or "") from None
+        config = await asyncio.to_thread(store_option, path, "tui.theme", name)
         self.deck.settings_changed(config.settings)
 
     def action_leave(self) -> None:
