@@ -116,7 +116,9 @@ class Convert(Operation, frozen=True, kw_only=True, tag="convert"):
         None
     )
     test: Annotated[bool, arg("Read the new archive back and verify every checksum.")] = False
-    delete_source: Annotated[bool, arg("Remove the old archive after the new one was tested.")] = False
+    delete_source: Annotated[
+        bool, arg("Remove the old archive after the new one was tested and its manifest written.")
+    ] = False
 
 
 class Estimate(Operation, frozen=True, kw_only=True, tag="estimate"):

@@ -127,6 +127,33 @@ def test_each_goes_on_with_the_archive_it_was_at(tmp_path: Path, tree: Path) -> 
     assert len(result.archives) == 4
 
 
+def test_each_leaves_out_items_that_cannot_be_packed_and_goes_on(tmp_path: Path, tree: Path) -> None:
+    os.mkfifo(tree / "aa-pipe")
+    (tmp_path / "out").mkdir()
+    result = pack(tmp_path, tree, each=True, output=str(tmp_path / "out"), exclude=("*.log",))
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.txt.zip", "build.zip", "sub.zip"]
+    assert result.skipped == 2
+    assert "aa-pipe': it is a named pipe" in result.warnings[0]
+    assert "b.log': nothing is selected" in result.warnings[1]
+
+
+def test_each_in_which_nothing_can_be_packed_fails(tmp_path: Path, tree: Path) -> None:
+    with pytest.raises(TaskdeckError, match="nothing is selected"):
+        pack(tmp_path, tree, each=True, exclude=("*",))
+
+
+def test_each_beside_its_items_does_not_pack_its_own_archives_when_it_goes_on(tmp_path: Path, tree: Path) -> None:
+    op = Zip(path=str(tree), format=ArchiveFormat.ZIP, level=1, each=True, manifest=True)
+    before = set(os.listdir(tree))
+    job = RecordingJob(tmp_path, stop_when=lambda job: Stop.SUSPEND if len(job.saved) >= 2 else None)
+    with pytest.raises(Stopped):
+        run(op, job)
+    assert set(os.listdir(tree)) > before
+    result = run(op, RecordingJob(tmp_path, checkpoint=job.saved[-1]))
+    assert set(os.listdir(tree)) == {name + more for name in before for more in ("", ".zip", ".zip.sha256")}
+    assert len(result.archives) == len(before)
+
+
 def test_links_are_followed_inside_the_roots_only(tmp_path: Path) -> None:
     root = tmp_path / "root"
     tree = root / "tree"
@@ -252,6 +279,20 @@ def test_convert_keeps_the_tree(tmp_path: Path, form: ArchiveFormat) -> None:
     tool("bsdtar", "-xpf", result.path, "-C", tmp_path / "out")
     assert picture(tmp_path / "out" / "tree") == picture(source)
     assert sorted(os.listdir(tmp_path)) == sorted({"old.tar", "out", "tree", Path(result.path).name})
+
+
+def test_convert_removes_every_volume_of_its_source_after_test_and_manifest(tmp_path: Path, tree: Path) -> None:
+    (tree / "noise").write_bytes(noise(300_000))
+    old = Zip(path=str(tree), format=ArchiveFormat.SEVENZIP, level=1, volume="100KB", output=str(tmp_path / "old.7z"))
+    run(old, RecordingJob(tmp_path))
+    assert len(list(tmp_path.glob("old.7z.*"))) > 3
+    op = Convert(path=str(tmp_path / "old.7z.002"), format=ArchiveFormat.ZIP, level=1, delete_source=True)
+    result = convert.run(op, RecordingJob(tmp_path))
+    assert result.deleted > 3
+    assert result.tested
+    assert list(tmp_path.glob("old.7z*")) == []
+    assert Path(result.path) == tmp_path / "old.zip"
+    assert Path(result.manifest).read_text().count("tree/") == result.files
 
 
 def test_convert_to_a_format_without_encryption_never_drops_a_password_silently(tmp_path: Path, tree: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import msgspec
+
 from engines import files, text
 from engines.archive.create.job import Packing
 from engines.archive.create.plan import Plan, convert_target, options_of
@@ -26,7 +28,18 @@ def run(op: Convert, job: Job) -> ZipResult:
 
     started = time.monotonic()
     target = convert_target(op, job.settings)
-    source = sum(volume.stat().st_size for volume in gather(Path(op.path)))
+    zipped = Zip(
+        path=op.path,
+        format=op.format,
+        level=op.level,
+        output=str(target),
+        on_conflict=op.on_conflict,
+        test=op.test or op.delete_source,
+        manifest=op.delete_source,
+    )
+    secrets = job.secrets if _encrypts(zipped, job) else {}
+    volumes = gather(Path(op.path))
+    source = sum(volume.stat().st_size for volume in volumes)
     staging = files.staged_path(job, target, kind="tree")
     files.remove(staging)  # of an attempt that was killed
     part = Part(job)
@@ -35,15 +48,7 @@ def run(op: Convert, job: Job) -> ZipResult:
         roots = tuple(sorted(staging.iterdir()))
         if not roots:
             raise TaskdeckError("value", f"cannot convert '{display(Path(op.path).name)}'", "it holds nothing")
-        zipped = Zip(
-            path=str(roots[0]),
-            format=op.format,
-            level=op.level,
-            output=str(target),
-            on_conflict=op.on_conflict,
-            test=op.test or op.delete_source,
-        )
-        secrets = job.secrets if _encrypts(zipped, job) else {}
+        zipped = msgspec.structs.replace(zipped, path=str(roots[0]))
         packed = Packing(zipped, options_of(zipped, job.settings, secrets), Plan(roots, target), part).run()
     finally:
         files.remove(staging)
@@ -51,8 +56,9 @@ def run(op: Convert, job: Job) -> ZipResult:
     if packed.written:
         packed.source = source
     if op.delete_source and packed.written:
-        files.remove(op.path)
-        packed.deleted = 1
+        for volume in volumes:
+            files.remove(volume)
+        packed.deleted = len(volumes)
     packed.seconds = time.monotonic() - started
     packed.speed = packed.original / packed.seconds if packed.seconds else 0.0
     packed.ratio = text.saved(packed.original, packed.packed)

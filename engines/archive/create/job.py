@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -20,7 +21,7 @@ from engines.archive.create.plan import Plan, filter_of, options_of, plans_of
 from engines.archive.create.publishing import publish_volumes, volume_suffix
 from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
-from engines.archive.create.session import Options, Session, Tally, note
+from engines.archive.create.session import NOTES_LIMIT, Options, Session, Tally, note
 from engines.archive.create.source import Entry, Identity, Listing, Tree
 from engines.archive.formats import FORMATS
 from engines.archive.manifest import SUFFIX
@@ -30,7 +31,10 @@ from engines.job import Job, Part, Stopped
 from engines.model import Json
 from engines.names import display
 from engines.operations import ArchiveFormat, Conflict, Zip
-from engines.paths import to_uri, unreadable
+from engines.paths import from_uri, to_uri, unreadable
+
+_OF_ONE_ITEM: Final = frozenset(("value", "path.unreadable", "path.missing"))
+"""Errors with --each that say nothing of the other items: not there, not readable, nothing selected."""
 
 
 class _Writer(Protocol):
@@ -61,21 +65,55 @@ def run(op: Zip, job: Job) -> ZipResult:
         TaskdeckError: What a user can mend; nothing is left behind then.
     """
     options = options_of(op, job.settings, job.secrets)
-    plans = plans_of(op, job.settings)
-    if not op.each:
-        return Packing(op, options, plans[0], job).run()
-    done: list[ZipResult] = msgspec.convert((job.checkpoint or {}).get("done", []), list[ZipResult])
-    for plan in plans[len(done) :]:
-        done.append(Packing(op, options, plan, _one_of_many(job, done)).run())
-    return combined(done, display(plans[0].target.parent) if plans else "")
+    if op.each:
+        return _run_each(op, options, job)
+    return Packing(op, options, plans_of(op, job.settings)[0], job).run()
 
 
-def _one_of_many(job: Job, done: list[ZipResult]) -> Part:
-    """One of several archives: its checkpoint is a part of the whole one."""
-    before: list[Json] = msgspec.to_builtins(done)
+def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
+    """One archive for each item; what cannot be packed is left out and told.
+
+    The items are listed once: later attempts would take the archives made meanwhile for more of them.
+
+    Raises:
+        TaskdeckError: None of them can be packed.
+    """
     saved = job.checkpoint or {}
-    current = saved.get("current") if len(saved.get("done", [])) == len(done) else None
-    return Part(job, checkpoint=current, save=lambda checkpoint: job.save({"done": before, "current": checkpoint}))
+    listed = [Path(from_uri(item)) for item in saved.get("items", [])]
+    plans = plans_of(op, job.settings, listed or None)
+    state: Json = {
+        "items": [to_uri(str(plan.sources[0])) for plan in plans],
+        "next": saved.get("next", 0) if listed else 0,
+        "done": saved.get("done", []) if listed else [],
+        "left": saved.get("left", []) if listed else [],
+    }
+    current = saved.get("current")
+    first: TaskdeckError | None = None
+    for number in range(state["next"], len(plans)):
+        before = {**state, "next": number}
+        part = Part(job, checkpoint=current, save=partial(_save_part, job, before))
+        current = None
+        try:
+            result = Packing(op, options, plans[number], part).run()
+            state["done"] = [*state["done"], msgspec.to_builtins(result)]
+        except TaskdeckError as error:
+            if error.code not in _OF_ONE_ITEM:
+                raise
+            first = first or error
+            job.log(error.message, level="warning")
+            state["left"] = [*state["left"], error.message]
+    done = msgspec.convert(state["done"], list[ZipResult])
+    if first is not None and not done:
+        raise first
+    result = combined(done, display(plans[0].target.parent) if plans else "")
+    result.skipped += len(state["left"])
+    result.warnings = [*state["left"], *result.warnings][:NOTES_LIMIT]
+    return result
+
+
+def _save_part(job: Job, before: Json, checkpoint: Json) -> None:
+    """Save one archive's checkpoint as a part of the whole one."""
+    job.save({**before, "current": checkpoint})
 
 
 class Packing:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from engines.archive.create.pipeline import thread_count
 from engines.archive.create.select import Filter, parse_bytes, parse_moment
 from engines.archive.create.session import Options
 from engines.archive.formats import FORMATS, TAR_FAMILY, format_of_name, strip_suffix
+from engines.archive.volumes import gather
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.operations import ArchiveFormat, Conflict, Convert, Estimate, Zip, with_defaults
@@ -23,6 +25,7 @@ from engines.settings import Settings
 _VOLUME_MIN: Final = 64 << 10
 _VOLUMES_MAX: Final = 999
 _PASSWORD_LIMIT: Final = 4096
+_VOLUME: Final = re.compile(r"\.\d{3}$|\.part\d+(?=\.rar$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,11 @@ def filter_of(op: Zip) -> Filter:
     )
 
 
-def plans_of(op: Zip, settings: Settings) -> list[Plan]:
+def plans_of(op: Zip, settings: Settings, listed: Sequence[Path] | None = None) -> list[Plan]:
     """The archives the operation asks for.
+
+    Args:
+        listed: With `each`, the items an earlier attempt found.
 
     Raises:
         TaskdeckError: `path.nested` when an archive would replace its own source, `path.kind`, `path.missing`
@@ -111,8 +117,8 @@ def plans_of(op: Zip, settings: Settings) -> list[Plan]:
     sources = tuple(Path(source) for source in (op.path, *op.add))
     if not op.each:
         return [Plan(sources, _target(op, sources, suffix))]
-    items = list(sources)
-    if len(items) == 1 and items[0].is_dir() and not items[0].is_symlink():
+    items = list(listed or sources)
+    if not listed and len(items) == 1 and items[0].is_dir() and not items[0].is_symlink():
         try:
             items = sorted(items[0] / name for name in os.listdir(items[0]))
         except OSError as error:
@@ -136,7 +142,7 @@ def convert_target(op: Convert, settings: Settings) -> Path:
     assert done.format is not None
     source = Path(op.path)
     if op.output is None:
-        target = source.with_name(strip_suffix(source.name) + FORMATS[done.format].suffix)
+        target = source.with_name(strip_suffix(_set_name(source)) + FORMATS[done.format].suffix)
     else:
         zipped = Zip(path=op.path, format=done.format, output=op.output)
         target = _target(zipped, (source,), FORMATS[done.format].suffix)
@@ -145,6 +151,15 @@ def convert_target(op: Convert, settings: Settings) -> Path:
             "path.nested", f"cannot write '{display(target)}'", "it is what is to be converted", "choose another name"
         )
     return target
+
+
+def _set_name(source: Path) -> str:
+    """The name of an archive without the number of a volume: "old.7z" for old.7z.002."""
+    volumes = gather(source)
+    if len(volumes) == 1:
+        return source.name
+    last = volumes[-1].name
+    return last if last.lower().endswith(".zip") else _VOLUME.sub("", volumes[0].name)
 
 
 def as_zip(op: Estimate) -> Zip:
