@@ -109,6 +109,7 @@ def reading(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool 
                 tree,
                 Budget(Limits.of(job.settings.archive), folder),
                 passwords=passwords.candidates(job, op.password_file),
+                verb="list" if isinstance(op, ZipInfo) else "test",
             )
     finally:
         os.close(folder)

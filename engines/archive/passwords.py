@@ -1,4 +1,7 @@
-"""Passwords to try: the task's own, then those of list files. They never appear in arguments, logs or errors."""
+"""Passwords to try, and what is said when none fits.
+
+The task's own come first, then those of list files. They never appear in arguments, logs or errors.
+"""
 
 from __future__ import annotations
 
@@ -56,3 +59,20 @@ def candidates(job: Job, password_file: str | None) -> tuple[str, ...]:
         if path:
             found += read_list(Path(path).expanduser())
     return tuple(dict.fromkeys(found))
+
+
+def needed(what: str) -> TaskdeckError:
+    """The error for an encrypted archive without a password.
+
+    Args:
+        what: What was attempted: "cannot unpack 'a.zip'".
+    """
+    return TaskdeckError(
+        "password.needed", what, "it is encrypted", "give a password (--password-file, or type it when asked)"
+    )
+
+
+def wrong(what: str, tried: int = 1) -> TaskdeckError:
+    """The error when no password fits."""
+    why = "the password is wrong" if tried < 2 else f"none of the {tried} passwords fits"
+    return TaskdeckError("password.wrong", what, why, "try another password")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -14,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from engines.archive.backends import bundled_sevenzip
+from engines.archive.containment import UMASK
 from engines.archive.detect import detect
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
+from engines.archive.member import MemberKind
 from engines.errors import TaskdeckError
 from engines.operations import Unzip, ZipInfo, ZipTest
 from engines.settings import ArchiveSettings, Settings
-from tests.support.archives import make_tar, make_zip, odd_tree, snapshot
+from tests.support.archives import make_cab, make_tar, make_zip, odd_tree, snapshot
 from tests.support.jobs import RecordingJob
 
 RARS = Path(__file__).parents[1] / "data" / "rar"
@@ -445,7 +448,7 @@ def test_sound_members_of_a_cut_archive_are_kept_on_request(tmp_path: Path, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.iso", "a.cpio"])
+@pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.iso", "a.cpio", "a.cab"])
 def test_every_cut_of_a_foreign_archive_is_an_error_or_harmless(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -454,6 +457,8 @@ def test_every_cut_of_a_foreign_archive_is_an_error_or_harmless(tmp_path: Path, 
         shutil.copy(RARS / "rar5-crc.rar", tmp_path / name)
     elif name == "a.7z":
         pack7z(tmp_path, name, what="root")
+    elif name == "a.cab":
+        make_cab(tmp_path / name, {"f": os.urandom(500)})
     else:
         subprocess.run(
             ["bsdtar", f"--format={'iso9660' if 'iso' in name else 'cpio'}", "-cf", name, "root"],
@@ -606,3 +611,53 @@ def test_libarchive_does_not_talk_to_the_terminal() -> None:
         capture_output=True,
     )
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("options", ["!rockridge,!joliet", "!rockridge", "rockridge=strict"])
+def test_files_of_a_disc_without_modes_can_be_used(tmp_path: Path, options: str) -> None:
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub/private").write_text("x")
+    (root / "sub/private").chmod(0o640)
+    command = [
+        "bsdtar",
+        "--format=iso9660",
+        "--options",
+        f"iso9660:{options.replace(',', ',iso9660:')}",
+        "-cf",
+        "x.iso",
+        "root",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    unzip(tmp_path / "x.iso", tmp_path / "out")
+    found = next(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert stat.S_IMODE(found.stat().st_mode) == (0o640 if "strict" in options else 0o666 & ~UMASK)
+    assert found.parent.stat().st_mode & 0o700 == 0o700
+
+
+def test_modes_a_cabinet_does_not_have_are_not_made_up(tmp_path: Path) -> None:
+    make_cab(tmp_path / "x.cab", {"f": b"x"})
+    unzip(tmp_path / "x.cab", tmp_path / "out")
+    assert stat.S_IMODE((tmp_path / "out/f").stat().st_mode) == 0o666 & ~UMASK
+
+
+@pytest.mark.parametrize("kind", ["zip", "7z", "rar"])
+def test_password_errors_say_what_was_attempted(tmp_path: Path, kind: str) -> None:
+    if kind == "rar":
+        archive = Path(shutil.copy(RARS / "rar5-psw.rar", tmp_path / "a.rar"))
+    else:
+        (tmp_path / "f").write_text("secret" * 20)
+        archive = tmp_path / f"a.{kind}"
+        subprocess.run([SEVENZIP, "a", "-bso0", "-bsp0", "-pright", archive, "f"], cwd=tmp_path, check=True)
+    for secrets, code in (({}, "password.needed"), ({"password": "wrong"}, "password.wrong")):
+        with pytest.raises(TaskdeckError) as caught:
+            run_test(ZipTest(path=str(archive)), RecordingJob(tmp_path, secrets=secrets))
+        assert caught.value.code == code
+        assert caught.value.message.startswith(f"cannot test 'a.{kind}'")
+
+
+def test_list_of_a_zip_tells_where_links_lead(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("some/where")
+    subprocess.run(["zip", "-qy", "a.zip", "link"], cwd=tmp_path, check=True)
+    member = info(tmp_path / "a.zip").members[0]
+    assert (member.kind, member.link) == (MemberKind.SYMLINK, "some/where")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -76,3 +77,28 @@ def make_tar(path: Path, members: list[tuple[str, bytes, str, bytes, int]], mode
                 info.devmajor, info.devminor = 1, 3
             out.addfile(info, io.BytesIO(data))
     return path
+
+
+def make_cab(path: Path, members: dict[str, bytes]) -> Path:
+    """A Microsoft cabinet with one folder that is stored ([MS-CAB] 2.1 to 2.4)."""
+    data = b"".join(members.values())
+    files, at = b"", 0
+    for name, content in members.items():
+        files += struct.pack("<IIHHHH", len(content), at, 0, 0x5A21, 0, 0x20) + name.encode() + b"\0"
+        at += len(content)
+    blocks = [data[at : at + 0x8000] for at in range(0, len(data), 0x8000)]
+    packed = b"".join(struct.pack("<IHH", _cab_sum(block), len(block), len(block)) + block for block in blocks)
+    start = 36 + 8 + len(files)
+    head = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, start + len(packed), 0, 44, 0, 3, 1, 1, len(members), 0, 0, 0)
+    path.write_bytes(head + struct.pack("<IHH", start, len(blocks), 0) + files + packed)
+    return path
+
+
+def _cab_sum(block: bytes) -> int:
+    """[MS-CAB] 3.1: 32-bit words combined by XOR, the two sizes last; the odd bytes in reverse order."""
+    total = 0
+    whole = len(block) // 4 * 4
+    for at in range(0, whole, 4):
+        total ^= int.from_bytes(block[at : at + 4], "little")
+    total ^= int.from_bytes(block[whole:], "big")
+    return total ^ (len(block) | len(block) << 16)

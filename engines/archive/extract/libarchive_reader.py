@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from engines.archive.backends import libarchive_ffi
 from engines.archive.encodings import Decoder
 from engines.archive.member import Member, MemberKind
+from engines.archive.passwords import needed, wrong
 from engines.archive.volumes import Window
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -23,6 +24,7 @@ _FILTERS: Final = ("none", "gzip", "compress", "lzma", "xz", "lzip", "zstd", "lz
 """bzip2 and lzop would start programs in builds without those libraries; lzop only when the file needs it."""
 _BLOCK: Final = 1 << 18
 _EOF: Final = 1
+_MADE_UP: Final = frozenset({0o666, 0o777})
 _KINDS: Final = {
     stat.S_IFREG: MemberKind.FILE,
     stat.S_IFDIR: MemberKind.FOLDER,
@@ -131,9 +133,16 @@ class Archive:
             max(0, ffi.entry_size(entry)) if sized else 0,
             None,
             ffi.entry_mtime(entry) + ffi.entry_mtime_nsec(entry) / 1e9 if known else None,
-            mode & 0o7777 or None,
+            None if self._assumed(mode) else mode & 0o7777 or None,
             link,
         )
+
+    def _assumed(self, mode: int) -> bool:
+        """Whether the library made the mode up: on a disc without Rock Ridge, in a cabinet, in a DOS archive."""
+        name = (self._ffi.format_name(self._pointer) or b"").lower()
+        if name.startswith(b"iso9660"):
+            return b"rockridge" not in name
+        return name.startswith((b"cab", b"lha")) and stat.S_IMODE(mode) in _MADE_UP
 
     def _text(self, wide: Callable[..., Any], narrow: Callable[..., Any], decoder: Decoder) -> str:
         raw = narrow(self._entry)
@@ -156,10 +165,10 @@ def _translated(window: Window, message: str) -> TaskdeckError:
     detail = display(message, limit=300)
     if "passphrase" in lowered or "encrypted" in lowered or "password" in lowered:
         if "incorrect" in lowered:
-            return TaskdeckError("password.wrong", what, "the password is wrong", "try another password")
+            return wrong(what)
         if "support" in lowered:
             return TaskdeckError("unsupported", what, "its encryption is not supported", detail=detail)
-        return TaskdeckError("password.needed", what, "it is encrypted", "give a password")
+        return needed(what)
     if "unsupported" in lowered or "not supported" in lowered:
         return TaskdeckError("unsupported", what, f"a part of the format is not supported ({detail})")
     if "unrecognized archive format" in lowered:

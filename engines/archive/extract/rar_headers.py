@@ -9,6 +9,7 @@ import time
 from engines.archive.extract import sevenzip
 from engines.archive.extract.run import Run
 from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.passwords import wrong
 from engines.errors import TaskdeckError
 from engines.names import display
 
@@ -53,7 +54,7 @@ def listing(run: Run) -> Listing:
             raise TaskdeckError(
                 "archive.damaged", what, "its headers are damaged or cut off", "get it again", detail=str(error)
             ) from None
-    raise TaskdeckError("password.wrong", what, "the password is wrong", "try another password")
+    raise wrong(what, len(run.passwords))
 
 
 def _member(item: object) -> Member:

@@ -75,10 +75,12 @@ def listing(run: Run) -> Listing:
 def _zip_listing(run: Run) -> Listing:
     """The central directory, even where unpacking would be refused."""
     from engines.archive.extract.zip_directory import read_directory
+    from engines.archive.extract.zip_members import read_links
 
     decoder = Decoder(run.op.encoding)
     with Volumes(run.found.volumes) as volumes:
         directory = read_directory(volumes, decoder, max_entries=run.limits.max_entries, check=run.job.check)
+        read_links(volumes, directory)
     run.encoding = decoder.chosen
     listing = directory.listing(len(run.found.volumes))
     if decoder.guessed:

@@ -50,6 +50,7 @@ class Run:
         checkpoints: Checkpoints | None = None,
         skip: int = 0,
         quiet: bool = False,
+        verb: str = "unpack",
     ) -> None:
         self.job = job
         self.op = op
@@ -61,6 +62,8 @@ class Run:
         self.checkpoints = checkpoints
         self.skip = skip
         self.quiet = quiet
+        self.what = f"cannot {verb} '{display(found.path.name)}'"
+        """How errors about the whole archive begin."""
         self.select = Selector(op.files)
         self.names = Names(op.on_conflict)
         self.threads = job.settings.archive.threads or os.cpu_count() or 1

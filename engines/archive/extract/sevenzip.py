@@ -191,7 +191,7 @@ def _judge_failure(run: Run, outcome: Outcome, failed: dict[str, str], wanted: S
         if opened and failed and not outcome.certain:  # the password opened others: these are damaged
             error = TaskdeckError(
                 "archive.damaged",
-                f"cannot unpack '{display(run.found.path.name)}'",
+                run.what,
                 "its data is damaged",
                 "get it again, or use --keep-broken to save what is sound",
             )

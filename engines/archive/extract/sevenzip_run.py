@@ -21,8 +21,8 @@ from engines.archive.detect import Family
 from engines.archive.extract.run import Run
 from engines.archive.limits import refuse
 from engines.archive.member import Member, MemberKind
+from engines.archive.passwords import needed, wrong
 from engines.errors import TaskdeckError
-from engines.names import display
 from engines.process import Tool
 
 _TICK: Final = 0.03  # seconds between two looks at a running 7zz
@@ -201,42 +201,27 @@ def find_password(run: Run, wanted: Sequence[Member]) -> str | None:
     if not locked:
         return run.passwords[0] if run.passwords else None
     if not run.passwords:
-        raise TaskdeckError(
-            "password.needed",
-            f"cannot unpack '{display(run.found.path.name)}'",
-            "it is encrypted",
-            "give a password (--password-file, or type it when asked)",
-        )
+        raise needed(run.what)
     if len(run.passwords) == 1:
         return run.passwords[0]
     smallest = min((member for member in locked if member.size), key=lambda m: m.size, default=locked[0])
     for password in run.passwords:
         if invoke(run, "t", password=password, names=[smallest.name]).status == 0:
             return password
-    raise TaskdeckError(
-        "password.wrong",
-        f"cannot unpack '{display(run.found.path.name)}'",
-        f"none of the {len(run.passwords)} passwords fits",
-        "try another password",
-    )
+    raise wrong(run.what, len(run.passwords))
 
 
 def blame(run: Run, outcome: Outcome) -> TaskdeckError:
     """Why 7zz failed, in our words."""
-    name = display(run.found.path.name)
     text = outcome.text
-    what = f"cannot unpack '{name}'"
+    what = run.what
     detail = "\n".join(line for line in outcome.lines if "ERROR" in line or "WARNING" in line)[-4000:]
     if outcome.status in (126, 127):
         return TaskdeckError("tool.missing", what, "7zz cannot be run", "see `taskdeck doctor`", detail=text)
     if outcome.prompted and not run.passwords:
-        return TaskdeckError(
-            "password.needed", what, "it is encrypted", "give a password (--password-file, or type it when asked)"
-        )
+        return needed(what)
     if outcome.wrong_password:
-        tried = len(run.passwords)
-        why = "the password is wrong" if tried < 2 else f"none of the {tried} passwords fits"
-        return TaskdeckError("password.wrong", what, why, "try another password")
+        return wrong(what, len(run.passwords))
     if "Missing volume" in text or "Unavailable start of archive" in text:
         return TaskdeckError("archive.volume", what, "a volume is missing", "put all volumes into one folder")
     if "No space left" in text or "not enough space" in text:

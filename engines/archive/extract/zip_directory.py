@@ -68,6 +68,8 @@ class Entry(msgspec.Struct, gc=False):
     """Where the next thing in the file begins: the data must end before it."""
     mode: int | None
     mtime: float | None
+    link: str = ""
+    """Target of a link once it was read: it is the member's content."""
     aes: int = 0
     """0, or key strength 1-3 with 4 added for AE-2 (whose CRC is not kept)."""
 
@@ -88,6 +90,7 @@ class Entry(msgspec.Struct, gc=False):
             self.packed,
             self.mtime,
             self.mode,
+            self.link,
             encrypted=self.encrypted,
             crc=None if self.aes & 4 else self.crc,
             method=method,
@@ -275,7 +278,7 @@ def _entry(
         kind = _kind(name, mode, external, size)
     start = _global(volumes, disk, offset, label) if disks else offset + shift
     return Entry(
-        name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime, aes
+        name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime, "", aes
     )
 
 

@@ -9,8 +9,8 @@ from engines.archive.extract.run import Run
 from engines.archive.extract.zip_codec import WrongPasswordError
 from engines.archive.extract.zip_directory import Entry
 from engines.archive.extract.zip_members import Target
+from engines.archive.passwords import needed, wrong
 from engines.archive.volumes import Volumes
-from engines.errors import TaskdeckError
 
 
 def unlock(run: Run, volumes: Volumes, targets: Iterable[Target]) -> None:
@@ -19,14 +19,13 @@ def unlock(run: Run, volumes: Volumes, targets: Iterable[Target]) -> None:
     Raises:
         TaskdeckError: `password.needed`, `password.wrong`.
     """
-    name = run.found.path.name
     candidates = [password.encode() for password in run.passwords]
     for target in targets:
         entry = target.entry
         if not entry.encrypted:
             continue
         if not candidates:
-            raise password_needed(name)
+            raise needed(run.what)
         for number, password in enumerate(candidates):
             if _opens(volumes, entry, password):
                 target.password = password
@@ -34,7 +33,7 @@ def unlock(run: Run, volumes: Volumes, targets: Iterable[Target]) -> None:
                 run.passwords = tuple(item.decode() for item in candidates)
                 break
         else:
-            raise password_wrong(name, len(candidates))
+            raise wrong(run.what, len(candidates))
 
 
 def _opens(volumes: Volumes, entry: Entry, password: bytes) -> bool:
@@ -48,19 +47,3 @@ def _opens(volumes: Volumes, entry: Entry, password: bytes) -> bool:
     except WrongPasswordError:
         return False
     return True
-
-
-def password_needed(name: str) -> TaskdeckError:
-    """The error for an encrypted archive without a password."""
-    return TaskdeckError(
-        "password.needed",
-        f"cannot unpack '{name}'",
-        "it is encrypted",
-        "give a password (--password-file, or type it when asked)",
-    )
-
-
-def password_wrong(name: str, tried: int) -> TaskdeckError:
-    """The error when no password fits."""
-    why = "the password is wrong" if tried < 2 else f"none of the {tried} passwords fits"
-    return TaskdeckError("password.wrong", f"cannot unpack '{name}'", why, "try another password")
