@@ -107,7 +107,9 @@ class Transcode(Operation, frozen=True, kw_only=True, tag="transcode"):
     """Convert video or audio to another codec."""
 
     path: Annotated[str, arg("Media file, or a folder of them.", positional=True, accepts=Accepts.SOURCE)]
-    preset: Annotated[Preset, arg("What to make.", positional=True)] = Preset.H264
+    preset: Annotated[
+        Preset, arg("What to make; telegram takes two passes and starts over after a crash.", positional=True)
+    ] = Preset.H264
     crf: Annotated[Quality | None, arg("Constant quality; smaller is better and larger.")] = None
     size: Annotated[
         str | None,

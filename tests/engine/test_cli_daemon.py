@@ -61,6 +61,8 @@ def test_the_output_of_unpacking_is_its_destination_and_looking_warns_of_nothing
         assert json.loads(looked.stdout)["view"]["output"] == ""
         assert "starts from the beginning" not in looked.stderr
         assert "starts from the beginning" in station.run("zip", "a.txt", "7z").stderr
+        left = station.run("zip", "a.txt", "7z", "--detach")
+        assert "starts from the beginning" in left.stderr and len(left.stdout.split()) == 1
 
 
 def test_socket_state_and_lock_are_private(station: Station) -> None:

@@ -185,6 +185,14 @@ def test_telegram_preset_never_exceeds_what_telegram_takes(
     assert len(times(made)) == len(times(corpus / "multi.mkv"))
 
 
+def test_a_result_that_grew_is_not_said_to_save(corpus: Path, tmp_path: Path) -> None:
+    for crf, label in ((0, "Larger by"), (40, "Saved")):
+        _, result = convert(corpus, tmp_path, "h264_aac.mp4", crf=crf)
+        told = operations.reply(operation(tmp_path), msgspec.to_builtins(result)).render(emoji=False)
+        assert f"{label}: " in told and ": -" not in told
+        assert ("quality 1 is used" in told) == (crf == 0)
+
+
 def test_telegram_preset_does_not_blow_a_small_film_up(corpus: Path, tmp_path: Path) -> None:
     made, _ = convert(corpus, tmp_path, "h264_aac.mp4", preset="telegram")
     assert made.stat().st_size < (corpus / "h264_aac.mp4").stat().st_size * 1.1

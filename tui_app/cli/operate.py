@@ -102,14 +102,14 @@ def _queue(context: Context, body: Json, options: SubmitOptions, arguments: argp
     request = CreateRequest(body, options, to_uri(os.getcwd()))
     headers = {"Idempotency-Key": options.key or f"cli-{uuid.uuid4()}"}
     view = client.post("/api/v1/tasks", TaskView, request, headers)
+    if not view.resumable and OPERATIONS[str(body["op"])].takes_long:
+        err(f"taskdeck: task {view.id} starts from the beginning after a crash or reboot")
     if arguments.detach:
         if arguments.json:
             out_json(view)
         else:
             out(view.id)
         return Exit.OK
-    if not view.resumable and OPERATIONS[str(body["op"])].takes_long:
-        err(f"taskdeck: task {view.id} starts from the beginning after a crash or reboot")
     try:
         view = wait_for(client, view)
     except DetachedError:

@@ -73,6 +73,9 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
     if video is not None:
         _refuse_dolby_only(facts, video)
         quality = op.crf if op.crf is not None else recipe.quality
+        if recipe.family == "h264" and quality == 0:
+            quality = 1
+            notes.append("quality 1 is used: 0 is lossless H.264, which hardly anything plays")
         encoder = choose(tools, recipe.family, speed=op.speed, quality=quality, hardware=op.hardware)
         if op.hardware and not encoder.hardware:
             notes.append(f"no hardware encoder works here, {encoder.name} is used")

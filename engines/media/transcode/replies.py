@@ -26,7 +26,7 @@ def reply(op: Transcode, result: Json) -> Reply:
         lines += [Line(""), *(Line(name, f"{old} -> {new}") for name, old, new in _rows(before, after) if old or new)]
         lines += [
             Line(""),
-            Line("Saved", text.ratio(text.saved(before.size, after.size)), icon="ratio"),
+            _change(before.size, after.size),
             Line("Time Taken", text.elapsed(found.seconds), icon="time"),
         ]
         if found.seconds and before.duration:
@@ -35,6 +35,12 @@ def reply(op: Transcode, result: Json) -> Reply:
     if found.path:
         lines += [Line(""), Line("Location", display(from_uri(found.path)), icon="file")]
     return Reply("Transcode finished!", lines, icon="done")
+
+
+def _change(before: int, after: int) -> Line:
+    if after > before:
+        return Line("Larger by", text.ratio(text.saved(before, after) * -1), icon="ratio")
+    return Line("Saved", text.ratio(text.saved(before, after)), icon="ratio")
 
 
 def _rows(before: MediaFacts, after: MediaFacts) -> list[tuple[str, str, str]]:
