@@ -183,14 +183,11 @@ class Performer:
             if priority:
                 self._app.say(f"{changed.title}: priority {changed.priority:+d}.")
 
-    async def submit(
-        self, data: dict[str, object], *, base: str, then: Callable[[TaskView], None] | None = None
-    ) -> None:
+    async def submit(self, data: Json, *, base: str) -> TaskView:
         """Queue an operation and say so."""
         view = await self._app.tasks.submit(data, actor=self.actor, base=base)
         self._app.say(f"{view.op} {view.title}: {view.state.value}, task {view.id}.")
-        if then is not None:
-            then(view)
+        return view
 
     async def submit_each(self, data: Json, paths: Sequence[str], *, base: str) -> None:
         """Queue one task a path, and say so once."""

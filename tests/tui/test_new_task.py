@@ -7,6 +7,7 @@ from pathlib import Path
 from textual import events
 from textual.widgets import Input
 
+from engines.errors import TaskdeckError
 from engines.operations import OPERATIONS, fields
 from tests.tui.conftest import Deck, deck
 from tui_app.screens.new_task import ChooseOperation, NewTask
@@ -44,6 +45,17 @@ async def test_a_filled_form_becomes_a_task(tmp_path: Path) -> None:
         await d.press("ctrl+s")
         assert d.asked("submit")[0][1] == {"op": "zip", "path": "films", "level": 9}
         assert d.top is d.screen
+
+
+async def test_a_form_that_the_engine_refuses_comes_back_as_it_was_filled(tmp_path: Path) -> None:
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "zip")
+        await d.press(*"gone")
+        form(d).query_one("#field-level", Input).value = "9"
+        d.tasks.refuse = TaskdeckError("path.missing", "cannot find 'gone'", "it does not exist")
+        await d.press("ctrl+s")
+        assert any("cannot find 'gone'" in text for text in d.toasts())
+        assert [form(d).query_one(f"#field-{name}", Input).value for name in ("path", "level")] == ["gone", "9"]
 
 
 async def test_mistakes_are_named_while_typing_and_stop_the_start() -> None:

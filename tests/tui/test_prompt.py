@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.errors import TaskdeckError
 from tests.support.fake_tasks import seeded
 from tests.tui.conftest import Deck, deck
 
@@ -94,6 +95,15 @@ async def test_a_mistake_says_what_is_wrong_and_keeps_the_line(line: str, words:
         await d.press("enter")
         assert any(words in text for text in d.toasts()), d.toasts()
         assert d.screen.prompt.display and d.screen.prompt.line.value == line
+
+
+async def test_a_line_that_the_engine_refuses_comes_back_as_it_was_typed() -> None:
+    async with deck() as d:
+        d.tasks.refuse = TaskdeckError("path.missing", "cannot find 'gone'", "it does not exist")
+        d.screen.open_prompt("command", "zip gone tar 3")
+        await d.press("enter")
+        assert any("cannot find 'gone'" in text for text in d.toasts())
+        assert d.screen.prompt.display and d.screen.prompt.line.value == "zip gone tar 3"
 
 
 async def test_actions_can_be_typed() -> None:

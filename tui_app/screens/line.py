@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from engines.commandline import has_secret, parse_line
 from engines.errors import TaskdeckError
@@ -21,7 +22,7 @@ class LineDesk:
     Args:
         board: The board the line stands on.
         act: Runs an action of the table.
-        submit: Queues an operation.
+        submit: Queues an operation; calls what it is given when the engine refuses.
         browse: Looks into an archive or folder.
         group: Groups the list.
     """
@@ -31,7 +32,7 @@ class LineDesk:
         board: Board,
         *,
         act: Callable[[str], None],
-        submit: Callable[[Json], None],
+        submit: Callable[[Json, Callable[[], None]], None],
         browse: Callable[[str], None],
         group: Callable[[str], None],
     ) -> None:
@@ -120,7 +121,7 @@ class LineDesk:
         if not has_secret(line):
             self._board.prompt.history["command"].add(line)
         self.shut()
-        self._submit(data)
+        self._submit(data, partial(self.open, "command", line))
 
     def _screen_command(self, word: str, value: str) -> None:
         choices = COMMANDS[word][1]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.operations import OPERATIONS
 from engines.text import plural
@@ -52,13 +53,23 @@ class ViewActs:
     def form(self, name: str, given: Json | None = None) -> None:
         """Open the form of an operation."""
         form = NewTask(OPERATIONS[name], given)
-        self._board.app.push_screen(form, lambda data: self.submit(data) if data else None)
+        self._board.app.push_screen(
+            form, lambda data: self.submit(data, partial(self.form, name, data)) if data else None
+        )
 
-    def submit(self, data: Json) -> None:
-        """Queue an operation; the cursor goes to the new task, for keys that follow are about it."""
-        deck = self._board.deck
-        seek = self._board.list.seek
-        deck.performer.start(deck.performer.submit(data, base=deck.places.base(), then=lambda view: seek(view.id)))
+    def submit(self, data: Json, again: Callable[[], None]) -> None:
+        """Queue an operation; `again` brings back what was typed when it is refused."""
+        self._board.deck.performer.start(self._submit(data, again))
+
+    async def _submit(self, data: Json, again: Callable[[], None]) -> None:
+        board, deck = self._board, self._board.deck
+        try:
+            view = await deck.performer.submit(data, base=deck.places.base())
+        except TaskdeckError:
+            if deck.screen is board and not board.prompt.display:  # else something newer would be covered
+                again()
+            raise
+        board.list.seek(view.id)  # the keys that follow are about the new task
 
     def browse(self, path: str) -> None:
         """Look into an archive or a folder of media; "" takes the task's under the cursor, or asks which."""
