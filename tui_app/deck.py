@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checka
 from textual.app import App
 from textual.notifications import Notification, Notify, SeverityLevel
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input
 
 from engines.errors import TaskdeckError
@@ -138,7 +139,8 @@ class Deck(App[int]):
         self._noticed: tuple[str, ...] = ()
         self.link = Link(connect, self._updated, self._link_changed, first_delay=reconnect_delay)
         self.performer = Performer(self, Actor(_user(), "tui"), undo_seconds=undo_seconds)
-        self.glyphs: Glyphs = _glyphs(self.settings.tui.icons)
+        self.glyphs: Glyphs
+        self._dress()
         for theme in themes.THEMES:
             self.register_theme(theme)
         wanted = self.settings.tui.theme
@@ -381,6 +383,12 @@ class Deck(App[int]):
             return
         self.theme = name
 
+    def _dress(self) -> None:
+        """Glyphs, borders and scroll bars that the terminal's font has."""
+        self.glyphs = _glyphs(self.settings.tui.icons)
+        self.set_class(self.glyphs is ASCII, "-ascii")
+        ScrollBar.renderer = _PlainBar if self.glyphs is ASCII else ScrollBarRender
+
     def settings_changed(self, settings: Settings) -> None:
         """Other settings of this interface, which all work at once."""
         before, self.settings = self.settings, settings
@@ -390,7 +398,7 @@ class Deck(App[int]):
             self.user_keys = usable(settings.tui.keymap)
             self.set_keymap(self.user_keys)
         if settings.tui.icons != before.tui.icons:
-            self.glyphs = _glyphs(settings.tui.icons)
+            self._dress()
             for view in chain.from_iterable(screen.query(LineView) for screen in self.screen_stack):
                 view.glyphs = self.glyphs
         if settings.tui.mouse != before.tui.mouse and isinstance(self._driver, PatientDriver):
@@ -411,6 +419,13 @@ class Deck(App[int]):
         if stats is None or not self.detachable:
             return ""
         return goodbye(stats)
+
+
+class _PlainBar(ScrollBarRender):
+    """A scroll bar of whole cells."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 def _fresh_error(toast: Notification) -> bool:

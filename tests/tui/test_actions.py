@@ -214,6 +214,17 @@ async def test_copy_command_and_path_use_the_terminals_clipboard() -> None:
         assert d.app.clipboard == "/out/movies.zip"
 
 
+async def test_ascii_icons_leave_nothing_else_on_the_screen() -> None:
+    views = [make_view(f"t{number}", title=f"task {number}", output="/out/" + "x" * 200) for number in range(60)]
+    async with deck(views, settings=Settings(tui=TuiSettings(icons="ascii")), size=(120, 30)) as d:
+        await d.press("j", "j", "j", "j", "j", "j", "j", "j", "j")
+        d.app.say("a toast", severity="error")
+        await d.press("x")
+        assert d.asking and d.text().isascii(), {char for char in d.text() if not char.isascii()}
+        await d.press("n", "question_mark")
+        assert d.text().isascii(), {char for char in d.text() if not char.isascii()}
+
+
 async def test_a_terminal_without_clipboard_gets_the_text_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "linux")
     async with deck() as d:

@@ -157,3 +157,10 @@ def test_the_progress_line_says_what_goes_on_before_anything_can_be_counted() ->
 def test_plain_lines_keep_long_titles_whole() -> None:
     view = make_view("t1", title="x" * 60)
     assert "x" * 60 in task_line(view, whole=True) and "x" * 60 not in task_line(view)
+
+
+def test_help_tells_defaults_and_what_may_be_repeated() -> None:
+    text = " ".join(command_parser(find_command("zip")).format_help().split())
+    assert "One of rename, overwrite, skip, fail. Default: rename." in text
+    assert "Leave out what matches. May be given several times." in text
+    assert "Keep hard links (tar); else each is a copy. Default: yes." in text

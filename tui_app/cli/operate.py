@@ -42,8 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add(parser: argparse.ArgumentParser, field: Field) -> None:
-    choices = f" One of {', '.join(field.choices)}." if field.choices else ""
-    text = (field.help + choices).replace("%", "%%")
+    text = _explained(field).replace("%", "%%")
     if field.positional:
         nargs = "*" if field.repeated else None if field.required else "?"
         parser.add_argument(field.name, nargs=nargs, help=text, metavar=field.name.upper())
@@ -62,6 +61,19 @@ def _add(parser: argparse.ArgumentParser, field: Field) -> None:
         metavar = "PATH" if field.accepts in _PATHS else field.accepts.upper()
     action = "append" if field.repeated else "store"
     parser.add_argument(field.flag, dest=field.name, action=action, help=text, metavar=metavar)
+
+
+def _explained(field: Field) -> str:
+    """Help, choices, whether it may be given again, and the default where that says something."""
+    text = field.help
+    if field.choices:
+        text += f" One of {', '.join(field.choices)}."
+    if field.repeated and not field.positional:
+        text += " May be given several times."
+    if field.default not in (None, (), "", False):
+        default = "yes" if field.default is True else field.default
+        text += f" Default: {default}."
+    return text
 
 
 def run(context: Context, name: str, arguments: argparse.Namespace) -> int:
