@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -423,8 +424,19 @@ def test_dolby_vision_without_ordinary_colours_is_refused_with_its_reason(
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("preset", ["hevc", "av1"])
+def test_hdr10_keeps_what_screens_need_to_know(corpus: Path, tmp_path: Path, preset: str) -> None:
+    made, _ = convert(corpus, tmp_path, "hdr10.mkv", preset=preset)
+    before, after = (probe(RUNS, TOOLS, path).main_video for path in (corpus / "hdr10.mkv", made))
+    assert before is not None and after is not None
+    assert (after.hdr.value, after.max_cll) == ("HDR10", "1000,400")
+    numbers = [list(map(int, re.findall(r"\d+", video.mastering))) for video in (before, after)]
+    assert numbers[1] == pytest.approx(numbers[0], rel=0.01)
+
+
 def test_dolby_vision_over_hdr10_is_converted(corpus: Path, tmp_path: Path) -> None:
     made, result = convert(corpus, tmp_path, "dolby.mp4", preset="hevc")
+    assert result.notes == ["Dolby Vision is left out, the HDR10 picture below it is kept"]
     video = probe(RUNS, TOOLS, made).main_video
     assert video is not None and result.frames == 12
     assert (video.hdr.value, video.color_transfer) == ("HDR10", "smpte2084")

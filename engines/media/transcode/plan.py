@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from engines.operations import Preset, Transcode
 _MUXERS: Final = {"mp4": "mp4", "m4a": "ipod", "mkv": "matroska"}
 _RESERVE: Final = 0.015
 _LEAST_BITS: Final = 24_000
+_OVER_A_BASE: Final = frozenset({Hdr.DOLBY_VISION, Hdr.HDR10_PLUS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ def make(op: Transcode, facts: MediaFacts, tools: Tools) -> Plan:
         tone_map = video.hdr is not Hdr.NONE and (op.sdr or not recipe.deep)
         if tone_map and not {"zscale", "tonemap"} <= filters(tools.ffmpeg):
             raise TaskdeckError("unsupported", "cannot turn HDR into standard range", "this ffmpeg lacks zscale")
+        if video.hdr in _OVER_A_BASE and not tone_map:
+            base = {"smpte2084": "HDR10", "arib-std-b67": "HLG"}.get(video.color_transfer, "standard range")
+            notes.append(f"{video.hdr.value} is left out, the {base} picture below it is kept")
     limit = text.parse_size(op.size) if op.size else recipe.size
     height = min(filter(None, (op.height, recipe.height)), default=0)
     return Plan(op, recipe, facts, video, audio, subtitles, encoder, tone_map, height, limit, tuple(notes))
@@ -155,6 +160,8 @@ def video_options(plan: Plan, *, bits: int | None = None, number: int = 0) -> di
     if encoder.name == "libx265":
         options["x265-params"] = ":".join(["log-level=error", *_x265(plan), *_pass_x265(number)])
         options["tag:v"] = "hvc1" if plan.recipe.container == "mp4" else None
+    if encoder.name == "libsvtav1" and (light := _svtav1(plan)):
+        options["svtav1-params"] = light
     if encoder.name == "libx264" and not plan.recipe.deep:
         options["profile:v"] = "high"
     if plan.op.preset in (Preset.WEB, Preset.TELEGRAM) and bits is None:
@@ -183,6 +190,21 @@ def _x265(plan: Plan) -> list[str]:
     extra = ["hdr10=1", "repeat-headers=1"]
     extra += [f"master-display={video.mastering}"] if video.mastering else []
     return extra + ([f"max-cll={video.max_cll}"] if video.max_cll else [])
+
+
+def _svtav1(plan: Plan) -> str:
+    """Mastering display and light level in SVT-AV1's words: chromaticity from 0 to 1, luminance in nits."""
+    video = plan.video
+    if video is None or plan.tone_map or not plan.deep:
+        return ""
+
+    def scaled(found: re.Match[str]) -> str:
+        unit = 10_000 if found[1] == "L" else 50_000
+        return f"{found[1]}({int(found[2]) / unit:.5f},{int(found[3]) / unit:.5f})"
+
+    shown = re.sub(r"([A-Z]+)\((\d+),(\d+)\)", scaled, video.mastering)
+    parts = [f"mastering-display={shown}"] if shown else []
+    return ":".join([*parts, *([f"content-light={video.max_cll}"] if video.max_cll else [])])
 
 
 def audio_options(plan: Plan) -> tuple[dict[str, Any], bool]:
