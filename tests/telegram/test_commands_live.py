@@ -88,6 +88,21 @@ async def test_media_commands_send_reports_and_a_real_photo(
     assert "📁 Source: clip.mp4" in photo.text
 
 
+async def test_a_folder_with_a_damaged_film_is_told_as_failed_with_every_file(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    films = root / "films"
+    films.mkdir()
+    (films / "whole.mp4").write_bytes(clip.read_bytes())
+    (films / "empty.mp4").write_bytes(b"")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/mediatest films")
+        failure = await ann.receives(lambda m: "found damage in 1 of 2 files" in m.text)
+        rows = await ann.receives(lambda m: m.id > failure.id and "Damaged: 1 of 2" in m.text)
+    assert "whole.mp4" in rows.text and "empty.mp4" in rows.text
+
+
 async def test_a_video_answered_with_transcode_comes_back_smaller(
     telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
 ) -> None:
