@@ -286,8 +286,16 @@ def as_command(op: Operation) -> str:
                 options += [field.flag, item]
     if any(word.startswith("-") for word in words[2:]):
         words[2:2] = ["--"]
-        return shlex.join([*words[:2], *options, *words[2:]])
-    return shlex.join([*words, *options])
+        words, options = [*words[:2], *options, *words[2:]], []
+    return " ".join(map(_word, [*words, *options]))
+
+
+def _word(text: str) -> str:
+    """A word for a shell; one that cannot be shown as it is stands as $'...' (POSIX.1-2024, 2.2.4)."""
+    if display(text, limit=len(text)) == text:
+        return shlex.quote(text)
+    plain = set(range(0x20, 0x7F)) - set(b"'\\")
+    return "$'" + "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in os.fsencode(text)) + "'"
 
 
 def reply(op: Operation, result: Json) -> Reply:

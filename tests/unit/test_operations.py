@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -11,6 +13,7 @@ import pytest
 
 from engines import operations
 from engines.errors import TaskdeckError
+from engines.names import display
 from engines.operations import OPERATIONS, Accepts, OperationSpec, Unzip, Zip, fields
 from engines.paths import PathPolicy
 from engines.settings import Settings
@@ -137,3 +140,11 @@ def test_secret_fields_are_marked_for_every_reader() -> None:
     assert [f.accepts for f in secret] == [Accepts.SECRET]
     schema = msgspec.json.schema(Unzip)
     assert schema["$defs"]["Unzip"]["properties"]["password"]["writeOnly"] is True
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"\x1b[31mred", b"bad\xff\xfe", "\u202ertl é".encode(), b"it's \\ \n"])
+def test_a_command_with_a_name_that_cannot_be_shown_still_names_the_file(name: bytes) -> None:
+    command = operations.as_command(Zip(path="/" + os.fsdecode(name)))
+    assert command == display(command), "nothing of it is lost on a face"
+    shell = ["bash", "-c", f'taskdeck() {{ printf %s "$2"; }}; {command}']
+    assert subprocess.run(shell, capture_output=True, check=True, timeout=30).stdout == b"/" + name
