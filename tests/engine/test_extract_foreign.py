@@ -11,16 +11,19 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.containment import UMASK
 from engines.archive.detect import detect
+from engines.archive.extract import zip_codec
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
 from engines.archive.member import MemberKind
 from engines.errors import TaskdeckError
+from engines.job import Stop, Stopped
 from engines.operations import Unzip, ZipInfo, ZipTest
 from engines.settings import ArchiveSettings, Settings
 from tests.support.archives import make_cab, make_tar, make_zip, odd_tree, snapshot
@@ -661,3 +664,29 @@ def test_list_of_a_zip_tells_where_links_lead(tmp_path: Path) -> None:
     subprocess.run(["zip", "-qy", "a.zip", "link"], cwd=tmp_path, check=True)
     member = info(tmp_path / "a.zip").members[0]
     assert (member.kind, member.link) == (MemberKind.SYMLINK, "some/where")
+
+
+def test_cancel_is_heard_while_thousands_of_keys_are_made(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number in range(60):
+        (root / f"{number}").write_text("x")
+    archive = tmp_path / "a.zip"
+    command = [SEVENZIP, "a", "-bso0", "-bsp0", "-tzip", "-mem=AES256", "-pright", str(archive), "root"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    made: list[int] = []
+    derive = zip_codec.aes_key
+
+    def count(*arguments: Any) -> tuple[bytes, bytes]:
+        made.append(1)
+        return derive(*arguments)
+
+    def stop(_: RecordingJob) -> Stop | None:
+        return Stop.CANCEL if len(made) >= 20 else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zip_codec, "aes_key", count)
+        job = RecordingJob(tmp_path, secrets={"password": "right"}, stop_when=stop)
+        with pytest.raises(Stopped):
+            run(Unzip(path=str(archive), destination=str(tmp_path / "out")), job)
+    assert len(made) == 20 and not (tmp_path / "out").exists()

@@ -26,6 +26,7 @@ def unlock(run: Run, volumes: Volumes, targets: Iterable[Target]) -> None:
             continue
         if not candidates:
             raise needed(run.what)
+        run.job.check()  # a key takes a millisecond to make, and there may be thousands
         for number, password in enumerate(candidates):
             if _opens(volumes, entry, password):
                 target.password = password
