@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 from contextlib import suppress
@@ -23,7 +22,7 @@ def run_token(state_dir: Path) -> str:
     with suppress(FileNotFoundError):
         if len(token := path.read_text()) == _TOKEN_LENGTH:
             return token
-    token = secrets.token_hex(_TOKEN_LENGTH // 2)
+    token = os.urandom(_TOKEN_LENGTH // 2).hex()  # the module `secrets` would load OpenSSL into every job
     part = path.with_suffix(".part")
     with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
         file.write(token)
