@@ -269,12 +269,30 @@ def test_replace_takes_the_sources_place_after_a_full_decode(corpus: Path, tmp_p
 
 
 def test_replace_of_a_rotten_source_keeps_it(corpus: Path, tmp_path: Path) -> None:
-    shutil.copy(corpus / "trunc_faststart.mp4", tmp_path / "film.mp4")
+    shutil.copy(corpus / "bitrot.mp4", tmp_path / "film.mp4")
     before = (tmp_path / "film.mp4").read_bytes()
     with pytest.raises(TaskdeckError, match="thrown away"):
         run(operation(tmp_path / "film.mp4", replace=True, preset="hevc"), RecordingJob(tmp_path))
     assert (tmp_path / "film.mp4").read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize("name", ["trunc_faststart.mp4", "trunc.mkv", "nodur_live.mkv"])
+def test_replace_of_a_source_that_is_cut_off_is_refused(corpus: Path, tmp_path: Path, name: str) -> None:
+    before = (corpus / name).read_bytes()
+    with pytest.raises(TaskdeckError, match="is not replaced") as caught:
+        convert(corpus, tmp_path, name, replace=True)
+    assert caught.value.code == "media.damaged"
+    assert (tmp_path / name).read_bytes() == before
+    assert Path(convert(corpus, tmp_path, name)[0]).exists(), "what is there of it can be converted"
+
+
+def test_sound_shorter_than_its_film_is_taken_out(tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    sources = ["-f", "lavfi", "-i", "testsrc2=s=160x90:r=25:d=4", "-f", "lavfi", "-i", "sine=d=2"]
+    ffmpeg(*sources, "-c:v", "libx264", "-c:a", "aac", film)
+    result = run(operation(film, preset="audio"), RecordingJob(tmp_path))
+    assert probe(RUNS, TOOLS, Path(result.path)).duration == pytest.approx(2.0, abs=0.1)
 
 
 def test_languages_are_chosen_by_any_of_their_names(corpus: Path, tmp_path: Path) -> None:

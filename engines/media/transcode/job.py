@@ -19,6 +19,7 @@ from engines.media.ffmpeg import argv, number_of, output, source
 from engines.media.place import beside, early_refusal, scratch, staged, tools_of
 from engines.media.probe import probe
 from engines.media.runner import Finished, Step, disk_full_text, failure, transform
+from engines.media.structure import State
 from engines.media.tools import Tools
 from engines.media.transcode import chunks
 from engines.media.transcode import plan as planning
@@ -50,7 +51,11 @@ class TranscodeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def run(op: Transcode, job: Job) -> TranscodeResult:
-    """Convert a file or a folder."""
+    """Convert a file or a folder.
+
+    Raises:
+        TaskdeckError: `media.damaged` when a cut off source would be replaced; as the plan; `media.not_smaller`.
+    """
     path = Path(op.path)
     if not path.is_dir():
         return _one(op, job)
@@ -62,6 +67,7 @@ def _one(op: Transcode, job: Job) -> TranscodeResult:
     started = time.monotonic()
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
+    _refuse_replacing_half(op, facts)
     plan = planning.make(op, facts, tools)
     for note in plan.notes:
         job.log(note)
@@ -107,11 +113,28 @@ def _verified(job: Job, tools: Tools, plan: Plan, part: Path, finished: Finished
     streams = (1 if plan.video else 0) + len(plan.audio) + len(plan.subtitles)
     full = plan.op.verify or plan.op.replace
     # A truncated source lasts as long as what is there of it; without some tracks the rest may be shorter.
-    whole = plan.facts.structure.present in (None, 1.0) and not (plan.notes or plan.op.audio or plan.op.subtitles)
-    length = plan.facts.duration if whole else None
+    whole = plan.facts.structure.present in (None, 1.0) and streams == _held(plan.facts)
+    length = plan.facts.duration if whole else (finished.seconds if plan.video is None else None)
     return verify.result(
         job, tools, part, finished, duration=length, streams=streams, frames=frames, full=full, on_step=step
     )
+
+
+def _held(facts: MediaFacts) -> int:
+    return len(facts.video) + len(facts.audio) + len(facts.subtitles)
+
+
+def _refuse_replacing_half(op: Transcode, facts: MediaFacts) -> None:
+    """What is missing of a file may come yet: the part that is there is not thrown away."""
+    state = facts.structure.state
+    if op.replace and state in (State.TRUNCATED, State.UNFINISHED, State.DAMAGED):
+        share = f", {facts.structure.present:.0%} of it is present" if facts.structure.present else ""
+        raise TaskdeckError(
+            "media.damaged",
+            f"'{facts.name}' is not replaced",
+            f"it is {state.value}{share}",
+            "fetch it again, or convert it without --replace",
+        )
 
 
 def _whole(plan: Plan) -> int | None:
