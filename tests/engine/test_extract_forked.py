@@ -155,6 +155,12 @@ def test_limit_on_all_bytes_holds_for_the_processes_together(archive: Path) -> N
     assert os.listdir(archive.parent) == ["many.zip"]
 
 
+def prepared(child: int) -> bool:
+    """Whether a child has begun its life: it ignores the terminal's interrupt."""
+    ignored = next(line for line in Path(f"/proc/{child}/status").read_text().splitlines() if "SigIgn" in line)
+    return bool(int(ignored.split()[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
 def test_children_end_with_a_parent_that_is_killed(archive: Path) -> None:
     ready, told = os.pipe()
     pid = os.fork()
@@ -162,7 +168,8 @@ def test_children_end_with_a_parent_that_is_killed(archive: Path) -> None:
         try:
 
             def report(job: RecordingJob) -> None:
-                if found := children():
+                if (found := children()) and all(map(prepared, found)):
+                    time.sleep(0.02)  # between the signals it ignores and the one it asks for at its parent's death
                     for child in found:
                         os.kill(child, signal.SIGSTOP)
                     os.write(told, " ".join(map(str, found)).encode())

@@ -245,7 +245,6 @@ class Packing:
             named = (source for source in self._plan.sources if str(source) == error.filename)
             raise unreadable(next(named, self._plan.sources[0]), error) from error
         finally:
-            gc.freeze()
             if collecting:
                 gc.enable()
         if not listing.entries:
