@@ -10,19 +10,16 @@ A helper that dies (out of memory) costs nothing but time: its batch is packed b
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
-import signal
 import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from mmap import mmap
 from queue import Empty, SimpleQueue
 from typing import Final, NoReturn
 
+from engines.archive import forking
 from engines.archive.create.space import NoRoomError, Space
 
 FEWEST = 400
@@ -30,7 +27,6 @@ FEWEST = 400
 MOST: Final = 16
 """Helpers, however many cores there are."""
 
-_PR_SET_PDEATHSIG: Final = 1
 _REQUEST: Final = struct.Struct("<III")
 _REPLY: Final = struct.Struct("<II")
 _FULL: Final = 0xFFFFFFFF
@@ -133,34 +129,19 @@ class Lanes:
 
     def close(self) -> None:
         """End the helpers; threads that wait for one go on."""
-        for lane in self._lanes:
-            with suppress(ProcessLookupError):
-                os.kill(lane.pid, signal.SIGKILL)
-            with suppress(ChildProcessError):
-                os.waitpid(lane.pid, 0)
+        forking.end([lane.pid for lane in self._lanes])
+        for _ in self._lanes:
             self._free.put(None)
         self._lanes.clear()
 
     def _start(self) -> _Lane:
         requests, ask = os.pipe()
         answer, replies = os.pipe()
-        parent = os.getpid()
-        pid = os.fork()
-        if pid:
-            os.close(requests)
-            os.close(replies)
-            return _Lane(pid, ask, answer)
-        try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent decides
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            gc.disable()  # nothing here makes cycles, and a collection would copy the whole listing
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            for fd in (ask, answer, *(fd for lane in self._lanes for fd in (lane.requests, lane.replies))):
-                os.close(fd)
-            if os.getppid() == parent:
-                self._serve(requests, replies)
-        finally:
-            os._exit(1)
+        foreign = (ask, answer, *(fd for lane in self._lanes for fd in (lane.requests, lane.replies)))
+        pid = forking.fork(lambda: self._serve(requests, replies), foreign)
+        os.close(requests)
+        os.close(replies)
+        return _Lane(pid, ask, answer)
 
     def _serve(self, requests: int, replies: int) -> NoReturn:
         """The life of a helper."""

@@ -9,12 +9,9 @@ a millisecond, whatever they do.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import pickle
 import select
-import signal
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +21,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 import msgspec
 
+from engines.archive import forking
 from engines.archive.extract.run import Run, Trouble
 from engines.archive.limits import Budget
 from engines.errors import TaskdeckError
@@ -34,7 +32,6 @@ FEWEST: Final = 400
 """Members from which children are worth their start (3 to 5 ms each)."""
 _MOST: Final = 16
 _TICK: Final = 10  # milliseconds between two looks at whether to stop
-_PR_SET_PDEATHSIG: Final = 1
 _NUMBER: Final = struct.Struct("<I")
 _QUEUED: Final = 8192  # bytes: every batch number up to here fits a pipe at once
 
@@ -200,12 +197,7 @@ class Forked(Generic[T]):
 
     def _end(self) -> None:
         self._close_queue()
-        for child in self._children:
-            with suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
-        for child in self._children:
-            with suppress(ChildProcessError):
-                os.waitpid(child.pid, 0)
+        forking.end([child.pid for child in self._children])
 
     def __del__(self) -> None:
         for child in self._children:
@@ -213,28 +205,16 @@ class Forked(Generic[T]):
 
     def _fork(self, index: int, taken: int) -> _Child:
         reports, report = os.pipe()
-        parent = os.getpid()
+        foreign = (self._give, reports, *(child.reports for child in self._children))
         try:
-            pid = os.fork()
+            pid = forking.fork(lambda: self._serve(index, taken, report), foreign)
         except OSError:
             os.close(reports)
-            os.close(report)
             raise
-        if pid:
-            os.close(report)
-            os.set_blocking(reports, False)
-            return _Child(pid, reports)
-        try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent decides
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            gc.disable()  # nothing here makes cycles, and a collection would copy the whole plan
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            for descriptor in (self._give, reports, *(child.reports for child in self._children)):
-                os.close(descriptor)
-            if os.getppid() == parent:
-                self._serve(index, taken, report)
         finally:
-            os._exit(1)
+            os.close(report)
+        os.set_blocking(reports, False)
+        return _Child(pid, reports)
 
     def _serve(self, index: int, taken: int, report: int) -> NoReturn:
         """The life of a child."""

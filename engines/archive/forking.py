@@ -1,0 +1,49 @@
+"""Forked children: they share what their parent knows, and do not outlive it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def fork(life: Callable[[], NoReturn], foreign: Iterable[int]) -> int:
+    """A child that lives `life`; its process id.
+
+    Args:
+        life: Ends the child by itself; an error in it ends the child with status 1.
+        foreign: Descriptors that only the parent is to hold: closed in the child.
+
+    Raises:
+        OSError: There are as many processes as this user may have.
+    """
+    parent = os.getpid()
+    if pid := os.fork():
+        return pid
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent decides
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        gc.disable()  # nothing there makes cycles, and a collection would copy what is shared
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for descriptor in foreign:
+            os.close(descriptor)
+        if os.getppid() == parent:
+            life()
+    finally:
+        os._exit(1)
+
+
+def end(pids: Sequence[int]) -> None:
+    """Kill children, whatever they do, and wait until they are gone."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
