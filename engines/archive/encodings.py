@@ -25,7 +25,8 @@ CANDIDATES: Final = ("cp932", "cp936", "cp949", "cp950", "cp1251", "cp866", "cp1
 _ASKED_FOR: Final = ("cp437", "cp932", "cp936", "cp949", "cp1251", "cp866")
 _ENOUGH: Final = 24
 """Bytes above 127 from which on the letters of all names together tell code pages apart."""
-_SAMPLE: Final = 64_000  # bytes of names given to the detector
+SAMPLE: Final = 64_000
+"""Bytes of names the detector looks at; more change nothing."""
 
 
 def known(name: str) -> str:
@@ -55,7 +56,7 @@ def detect(names: Sequence[bytes]) -> str:
     telling = [name for name in names if not name.isascii()]
     if all(_is_utf8(name) for name in telling):
         return "utf-8"
-    sample = b"\n".join(name for name in telling if not _is_utf8(name))[:_SAMPLE]
+    sample = b"\n".join(name for name in telling if not _is_utf8(name))[:SAMPLE]
     if _mostly_isolated(sample):
         return max(_WESTERN, key=lambda codec: _plausible(sample, codec))
     possible = [codec for codec in CANDIDATES if _decodes(sample, codec)]
@@ -158,15 +159,21 @@ class Decoder:
     def __init__(self, override: str | None = None) -> None:
         self.override = known(override) if override else None
         self.chosen = self.override or "utf-8"
+        self._learned = False
         self.guessed = False
         """Whether too few letters spoke for the chosen code page to be sure of it."""
 
     def learn(self, names: Sequence[bytes]) -> None:
         """Choose the code page for names that are no UTF-8; a user's choice stays."""
+        self._learned = True
         if self.override is None:
             self.chosen = detect(names)
             few = sum(byte > 127 for name in names if not _is_utf8(name) for byte in name) < _ENOUGH
             self.guessed = few and self.chosen != "utf-8"
+
+    def asks(self, raw: bytes) -> bool:
+        """Whether this name is a reason to `learn` from all of them: neither UTF-8 nor decided about yet."""
+        return not self._learned and self.override is None and not raw.isascii() and not _is_utf8(raw)
 
     @property
     def hint(self) -> str:

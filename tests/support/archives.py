@@ -102,3 +102,45 @@ def _cab_sum(block: bytes) -> int:
         total ^= int.from_bytes(block[at : at + 4], "little")
     total ^= int.from_bytes(block[whole:], "big")
     return total ^ (len(block) | len(block) << 16)
+
+
+def make_lha(path: Path, members: dict[bytes, bytes], level: int) -> Path:
+    """An LHA archive of stored members with headers of level 0 (backslashes between folders) or 2 (parts apart)."""
+    head = _lha_level_0 if level == 0 else _lha_level_2
+    path.write_bytes(b"".join(head(name, data) + data for name, data in members.items()) + b"\0")
+    return path
+
+
+def _lha_level_0(name: bytes, data: bytes) -> bytes:
+    name = name.replace(b"/", b"\\")
+    body = b"-lh0-" + struct.pack("<IIIBBB", len(data), len(data), 0x58A10000, 0x20, 0, len(name)) + name
+    body += struct.pack("<H", _crc16(data))
+    return bytes([len(body), sum(body) & 255]) + body
+
+
+def _lha_level_2(name: bytes, data: bytes) -> bytes:
+    folder, _, last = name.rpartition(b"/")
+    parts = [b"\0\0\0", b"\1" + last, *([b"\2" + folder.replace(b"/", b"\xff") + b"\xff"] if folder else [])]
+    extra = b"".join(struct.pack("<H", len(part) + 2) + part for part in parts) + b"\0\0"
+    body = b"-lh0-" + struct.pack("<IIIBBH", len(data), len(data), 1_700_000_000, 0x20, 2, _crc16(data)) + b"M"
+    head = bytearray(struct.pack("<H", 2 + len(body) + len(extra)) + body + extra)
+    struct.pack_into("<H", head, 2 + len(body) + 3, _crc16(bytes(head)))  # the header's own, over zeros in its place
+    return bytes(head)
+
+
+def _crc16(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def make_rpm(path: Path, payload: bytes) -> Path:
+    """An RPM package of empty headers before a packed cpio archive."""
+    lead = b"\xed\xab\xee\xdb\3\0\0\0\0\1" + b"x".ljust(66, b"\0") + struct.pack(">HH", 1, 5) + bytes(16)
+    signature = b"\x8e\xad\xe8\1\0\0\0\0" + struct.pack(">II", 1, 5) + struct.pack(">IIII", 1000, 6, 0, 1) + b"sign\0"
+    header = b"\x8e\xad\xe8\1\0\0\0\0" + struct.pack(">II", 1, 3) + struct.pack(">IIII", 1000, 6, 0, 1) + b"it\0"
+    path.write_bytes(lead + signature + bytes(-len(signature) % 8) + header + payload)
+    return path

@@ -55,6 +55,10 @@ class Names:
         self.replaced: set[Parts] = set()
         """Names given out more than once (policy `overwrite`): the later member replaces the earlier."""
 
+    def __contains__(self, parts: Parts) -> bool:
+        """Whether this path was given out."""
+        return parts in self._taken
+
     def give(self, parts: Parts, name: str) -> Parts | None:
         """The path for a member of this name; None when the policy leaves it out.
 

@@ -97,6 +97,18 @@ def open_stream(
     return Stream(ahead(blocks, depth, check=check, halt=window.cut), window)
 
 
+def bzip2_behind(source: Volumes, start: int, check: Callable[[], None]) -> Stream:
+    """The unpacked content of bzip2 streams that begin inside a file (the payload of an old RPM package).
+
+    Raises:
+        TaskdeckError: While iterating: `archive.damaged`.
+    """
+    window = Window(source)
+    window.position = start
+    blocks = _guarded(_chain(window, bz2.BZ2Decompressor, b"BZh"), source)
+    return Stream(ahead(blocks, check=check, halt=window.cut), window)
+
+
 def _worth_threads(source: Volumes, threads: int) -> bool:
     return threads > 1 and source.size > _PARALLEL_BZ2 and source.descriptor is not None
 
