@@ -120,7 +120,7 @@ def _plausible(sample: bytes, codec: str) -> float:
     if codec in ("cp932", "euc_jp") and not any(0x3040 <= char <= 0x30FF for char in foreign):
         score -= 0.1  # Japanese without a single kana is more likely Chinese
     if codec in ("cp1251", "cp866"):
-        score -= 0.3 * _odd_case(text)
+        score -= 0.3 * _odd_case(text) + 0.6 * _amid_ascii(text, len(foreign))
     return score
 
 
@@ -149,14 +149,22 @@ def _odd_case(text: str) -> float:
     return min(1.0, 4 * odd / max(1, len(pairs)))
 
 
+def _amid_ascii(text: str, foreign: int) -> float:
+    """Share of foreign letters beside ASCII ones: words of two alphabets are those of a Western language."""
+    mixed = sum(a.isalpha() and b.isalpha() and a.isascii() is not b.isascii() for a, b in pairwise(text))
+    return min(1.0, mixed / max(1, foreign))
+
+
 class Decoder:
     """Turns the raw names of one archive into text.
 
     Args:
         override: A codec name the user chose, or None to detect.
+        exact: Whether names are whatever bytes a Unix system had: a mere guess leaves them as they are.
     """
 
-    def __init__(self, override: str | None = None) -> None:
+    def __init__(self, override: str | None = None, *, exact: bool = False) -> None:
+        self._exact = exact
         self.override = known(override) if override else None
         self.chosen = self.override or "utf-8"
         self._learned = False
@@ -170,6 +178,8 @@ class Decoder:
             self.chosen = detect(names)
             few = sum(byte > 127 for name in names if not _is_utf8(name) for byte in name) < _ENOUGH
             self.guessed = few and self.chosen != "utf-8"
+            if self.guessed and self._exact:
+                self.chosen = "utf-8"
 
     def asks(self, raw: bytes) -> bool:
         """Whether this name is a reason to `learn` from all of them: neither UTF-8 nor decided about yet."""
@@ -179,6 +189,11 @@ class Decoder:
     def hint(self) -> str:
         """What to tell the user about a guess."""
         others = ", ".join(page for page in _ASKED_FOR if page != self.chosen)
+        if self._exact:
+            return (
+                "some member names are no UTF-8, with too few letters to tell their code page: their bytes are kept; "
+                f"choose it with --encoding ({others})"
+            )
         return (
             f"member names are read as {self.chosen}, a guess from very few letters; "
             f"if they look wrong, choose with --encoding ({others})"

@@ -145,7 +145,7 @@ def run_info(op: ZipInfo, job: Job) -> ArchiveInfo:
             members=[row(member) for member in listing.members[:MEMBERS_SHOWN]],
             total_members=len(listing.members),
             truncated=len(listing.members) > MEMBERS_SHOWN,
-            warnings=listing.warnings[:SHOWN],
+            warnings=[*listing.warnings, *run.warnings][:SHOWN],
         )
 
 

@@ -105,6 +105,7 @@ def test_missing_volume_is_named(tmp_path: Path, given_name: str, names: list[st
         ("cp1251", ["Документы/Отчёт за год.txt"]),
         ("cp866", ["Документы/Отчет за год.txt"]),
         ("cp437", ["Übung/café.txt", "Größe.txt"]),
+        ("cp437", ["Größe.txt"]),
         ("utf-8", ["日本語", "Привет", "plain"]),
     ],
 )

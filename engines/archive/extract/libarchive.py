@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -25,6 +25,9 @@ from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError
 from engines.names import display
+
+_OF_DOS: Final = ("lha", "cab", "zip", "rar")
+"""Formats whose names are in the code page of whoever made them, not whatever bytes a Unix system had."""
 
 
 class Packed(Protocol):
@@ -88,7 +91,7 @@ def _stream(run: Run, volumes: Volumes) -> Stream | None:
 def members(run: Run, source: Opened) -> Iterator[Member]:
     """The archive's members, one after the other, their names decoded."""
     archive = source.archive
-    decoder = Decoder(run.op.encoding)
+    decoder = Decoder(run.op.encoding, exact=run.found.format not in _OF_DOS)
     while archive.next():
         run.job.check()
         if decoder.asks(archive.raw_name):
@@ -304,7 +307,6 @@ def listing(run: Run) -> Listing:
             run.budget.entry()
             if member.name != ".":  # the folder that was packed: it has no name of its own
                 found.members.append(member)
-    found.warnings += run.warnings
     return found
 
 

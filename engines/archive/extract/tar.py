@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engines.archive.containment import Parts, cannot_make, escape, file_mode, finish, folded
-from engines.archive.encodings import Decoder
+from engines.archive.encodings import SAMPLE, Decoder
 from engines.archive.extract.copying import Copier, Copy, write_all
 from engines.archive.extract.run import Run
 from engines.archive.extract.streams import Stream, cut_off, open_stream
@@ -43,12 +43,13 @@ def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
         read_all: Read what is passed over too, so that a disk's faults are met.
     """
     name = display(run.found.path.name)
-    decoder = Decoder(run.op.encoding)
+    decoder = Decoder(run.op.encoding, exact=True)
     with Volumes(run.found.volumes) as volumes:
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         blocks = Blocks(stream, None if read_all else stream.plain)
+        reader = Reader(blocks, decoder, lambda: _raw_names(run, volumes))
         try:
-            yield Opened(stream, blocks, Reader(blocks, decoder), volumes)
+            yield Opened(stream, blocks, reader, volumes)
         except TruncatedError:
             raise cut_off(name) from None
         except MalformedError as error:
@@ -56,6 +57,31 @@ def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
         finally:
             stream.close()
             run.encoding = decoder.chosen
+            if decoder.guessed:
+                run.warn(decoder.hint)
+
+
+def _raw_names(run: Run, volumes: Volumes) -> list[bytes]:
+    """Names with letters beyond ASCII, as many as matter: read ahead, since one alone does not tell its code page."""
+    names: list[bytes] = []
+    left = SAMPLE
+    stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
+    try:
+        blocks = Blocks(stream, stream.plain)
+        for number, header in enumerate(Reader(blocks, Decoder("utf-8"))):
+            if number % _CHECK_MEMBERS == 0:
+                run.job.check()
+            if not header.name.isascii():
+                names.append(os.fsencode(header.name))
+                left -= len(names[-1])
+            if left <= 0:
+                break
+            blocks.skip(header.size + -header.size % 512)
+    except (TruncatedError, MalformedError, TaskdeckError):
+        pass  # it is met again
+    finally:
+        stream.close()
+    return names
 
 
 def extract(run: Run) -> None:

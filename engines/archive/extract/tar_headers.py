@@ -6,9 +6,8 @@ CPython 3.11.7 by a path longer than PATH_MAX.
 
 from __future__ import annotations
 
-import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -175,11 +174,13 @@ class Reader:
 
     Args:
         decoder: For names that are no UTF-8.
+        look_ahead: Asked for the raw names of the whole archive when the first such name comes.
     """
 
-    def __init__(self, blocks: Blocks, decoder: Decoder) -> None:
+    def __init__(self, blocks: Blocks, decoder: Decoder, look_ahead: Callable[[], list[bytes]] = list) -> None:
         self._blocks = blocks
         self._decoder = decoder
+        self._look_ahead = look_ahead
         self._global: dict[bytes, bytes] = {}
         self.ended = False
         """Whether the end mark was seen."""
@@ -256,13 +257,13 @@ class Reader:
         if what is MemberKind.FILE and raw.endswith(b"/") and not sparse:
             what = MemberKind.FOLDER
         header = Header(
-            self._decoder.decode(raw),
+            raw.decode("ascii") if raw.isascii() else self._text(raw),
             what,
             size,
             size,
             number(block[100:108]) & 0o7777,
             mtime,
-            os.fsdecode(link) if link else "",
+            self._text(link) if link else "",
         )
         if what is not MemberKind.FILE and (
             what in (MemberKind.SYMLINK, MemberKind.FOLDER)
@@ -275,6 +276,11 @@ class Reader:
         elif extended and any(key.startswith(b"GNU.sparse.") for key in extended):
             self._pax_sparse(extended, sparse, header)
         return header
+
+    def _text(self, raw: bytes) -> str:
+        if self._decoder.asks(raw):
+            self._decoder.learn(self._look_ahead())
+        return self._decoder.decode(raw)
 
     def _old_gnu_sparse(self, block: bytes, header: Header) -> None:
         """Old GNU format: four pieces in the header, then extension blocks of 21."""
@@ -293,7 +299,7 @@ class Reader:
     def _pax_sparse(self, extended: dict[bytes, bytes], sparse: Pieces, header: Header) -> None:
         """GNU sparse formats 0.0, 0.1 and 1.0 in pax headers."""
         if b"GNU.sparse.name" in extended:
-            header.name = self._decoder.decode(extended[b"GNU.sparse.name"])
+            header.name = self._text(extended[b"GNU.sparse.name"])
         size = extended.get(b"GNU.sparse.realsize", extended.get(b"GNU.sparse.size"))
         header.real_size = whole(size) if size is not None else header.size
         pieces = list(sparse)
