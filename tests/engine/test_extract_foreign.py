@@ -353,6 +353,26 @@ def test_other_formats_are_unpacked(tmp_path: Path, name: str, command: list[str
     assert found == {"one.txt": b"one" * 100, "two.txt": bytes(100_000)}
 
 
+def test_format_that_no_program_knows_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/file").write_text("content")
+    for method, name in (("lz4", "a.sqfs"), ("xz", "b.sqfs")):
+        command = ["mksquashfs", "root", name, "-comp", method, "-quiet", "-no-progress"]
+        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert code_of(tmp_path / "a.sqfs", tmp_path / "out") == "unsupported"
+    unzip(tmp_path / "b.sqfs", tmp_path / "out")
+    assert (tmp_path / "out/file").read_text() == "content"
+
+
+def test_damage_is_not_blamed_on_what_a_member_is_called(tmp_path: Path) -> None:
+    (tmp_path / "memory No space left.txt").write_bytes(os.urandom(100_000))
+    archive = pack7z(tmp_path, "a.7z", "-m0=copy", what="memory No space left.txt")
+    data = bytearray(archive.read_bytes())
+    data[5000] ^= 1
+    archive.write_bytes(data)
+    assert code_of(archive, tmp_path / "out") == "archive.damaged"
+
+
 def test_deb_gives_its_parts(tmp_path: Path) -> None:
     (tmp_path / "p/DEBIAN").mkdir(parents=True)
     (tmp_path / "p/DEBIAN/control").write_text(

@@ -197,6 +197,28 @@ def test_devices_and_pipes_are_never_made(arena: Arena) -> None:
     assert arena.inside() == ["f"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bsdtar", "--format=xar", "-cf", "x", "-C", "tree", "."],
+        ["bsdtar", "--format=newc", "-cf", "x", "-C", "tree", "."],
+        ["bsdtar", "--format=iso9660", "-cf", "x", "-C", "tree", "."],
+        ["mksquashfs", "tree", "x", "-quiet", "-no-progress"],
+        [bundled_sevenzip(), "a", "-t7z", "x", "./tree/*"],
+    ],
+    ids=lambda command: Path(command[0]).name + command[1],
+)
+def test_pipes_of_other_formats_are_left_out_and_named(arena: Arena, command: list[str]) -> None:
+    (arena.root / "tree").mkdir()
+    (arena.root / "tree/f").write_text("1")
+    os.mkfifo(arena.root / "tree/pipe")
+    subprocess.run(command, cwd=arena.root, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    archive = next(arena.root.glob("x*"))
+    result = arena.unpack(archive)
+    assert arena.inside() == ["f"]
+    assert [item.name for item in result.left_out] == ["pipe"]
+
+
 def test_set_user_id_and_sticky_bits_are_stripped(arena: Arena) -> None:
     arena.unpack(make_tar(arena.root / "x.tar", [("su", F, "", b"x", 0o7755), ("d", DIR, "", b"", 0o7777)]))
     assert (arena.box / "dest/su").stat().st_mode & 0o7777 == 0o755

@@ -129,6 +129,9 @@ def extract(run: Run) -> None:
         _judge_failure(run, outcome, failed, wanted)
     if run.found.format == "xar":
         run.tree.unlink((XAR_TABLE,))
+    for member in wanted:
+        if member.kind is MemberKind.SPECIAL and run.tree.unlink(run.parts(member.name)):  # 7zz makes empty files
+            run.leave_out(member.name, "it is a device, pipe or socket")
     adopt(run)
     for member in wanted:  # 7zz leaves every folder open to its owner
         if member.kind is MemberKind.FOLDER and member.mode is not None:

@@ -13,6 +13,8 @@ XAR_TABLE: Final = "[TOC].xml"
 """What 7zz makes of a xar's table of contents."""
 _STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+(?:\.\d+)?)")
 _UNIX_MODE: Final = re.compile(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$")
+_SPECIAL: Final = ("fifo", "socket", "character special", "block special")
+"""Types of members of a xar."""
 _CRC: Final = re.compile("[0-9A-Fa-f]{8}")
 
 
@@ -62,6 +64,8 @@ def _member(fields: dict[str, str]) -> Member:
         kind = MemberKind.FOLDER
     elif link and kind is not MemberKind.FOLDER:
         kind = MemberKind.SYMLINK
+    elif get("Type") in _SPECIAL:
+        kind = MemberKind.SPECIAL
     elif kind is MemberKind.FILE and get("Hard Link"):
         kind, link = MemberKind.HARDLINK, fields["Hard Link"]
     size, packed, crc = get("Size", ""), get("Packed Size", ""), get("CRC", "")

@@ -30,6 +30,11 @@ _SLACK: Final = 64 << 20
 """Bytes a tool may write beyond what the archive declares: 7zz preallocates."""
 _MOST_LINES: Final = 5_000_000
 _REFUSED_LINK: Final = re.compile(r"ERROR: Dangerous (?:symbolic )?link path was ignored : (.+)$")
+_ABOUT_MEMBER: Final = re.compile(
+    r"(ERROR: (?:CRC Failed|Data Error|Unexpected end of data|Unavailable data|Unsupported Method)[^:]*) : .*"
+)
+"""A member's name may say anything."""
+_NO_MEMORY: Final = ("Can't allocate required memory", "Memory usage limit was exceeded", "Cannot allocate memory")
 
 
 class Outcome(msgspec.Struct):
@@ -213,7 +218,7 @@ def find_password(run: Run, wanted: Sequence[Member]) -> str | None:
 
 def blame(run: Run, outcome: Outcome) -> TaskdeckError:
     """Why 7zz failed, in our words."""
-    text = outcome.text
+    text = "\n".join(_ABOUT_MEMBER.sub(r"\1", line) for line in outcome.text.splitlines())
     what = run.what
     detail = "\n".join(line for line in outcome.lines if "ERROR" in line or "WARNING" in line)[-4000:]
     if outcome.status in (126, 127):
@@ -226,9 +231,9 @@ def blame(run: Run, outcome: Outcome) -> TaskdeckError:
         return TaskdeckError("archive.volume", what, "a volume is missing", "put all volumes into one folder")
     if "No space left" in text or "not enough space" in text:
         return TaskdeckError("disk.full", what, "the disk is full", "free some space and retry")
-    if "Can't allocate" in text or "memory" in text.lower():
+    if any(words in text for words in _NO_MEMORY):
         return TaskdeckError("archive.limit", what, "it needs more memory than there is")
-    if "Unsupported Method" in text:
+    if "Unsupported Method" in text or "E_NOTIMPL" in text:
         return TaskdeckError("unsupported", what, "it uses a compression method that 7zz does not know", detail=detail)
     cut = "Unexpected end" in text
     why = "it is cut off, probably while it was copied" if cut else "its data is damaged"
