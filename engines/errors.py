@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -28,8 +27,7 @@ class Exit(IntEnum):
     DETACHED = 11
 
 
-@dataclass(frozen=True, slots=True)
-class CodeInfo:
+class CodeInfo(msgspec.Struct, frozen=True):
     """What a code means to a shell (exit status), to an HTTP client (status) and to a reader."""
 
     exit: Exit

@@ -13,10 +13,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from engines import text
 from engines.errors import TaskdeckError
@@ -300,8 +301,7 @@ def remove_at(folder_fd: int, name: str, *, backwards: bool = False) -> None:
         _remove_folder(folder_fd, name, backwards)
 
 
-@dataclass(slots=True)
-class _Level:
+class _Level(msgspec.Struct):
     """A folder being emptied: its name, who its parent was, and the folders still in it."""
 
     name: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -41,8 +40,7 @@ class Origin(StrEnum):
     FLAG = "flag"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """One setting as people write it."""
 
     key: str
@@ -67,8 +65,7 @@ class Option:
         return next((name for name, key in GUIDE_NAMES.items() if key == self.key), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where a value came from: the file, the variable or the flag."""
 
     origin: Origin
@@ -78,8 +75,7 @@ class Source:
         return f"{self.origin} {self.where}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """The effective settings and their provenance."""
 
     settings: Settings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from engines.errors import TaskdeckError
 
@@ -17,8 +18,7 @@ _PATIENCE: Final = 5.0
 _LOOK_AGAIN: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class FacesState:
+class FacesState(msgspec.Struct, frozen=True):
     """What the daemon says; `url` is empty while the dashboard is off, `chat` is the state of the bot in words."""
 
     url: str = ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.tasks.api import Tasks, Update, Watch, Watcher
@@ -17,8 +18,7 @@ FIRST_DELAY: Final = 0.25
 LONGEST_DELAY: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(msgspec.Struct, frozen=True):
     """Whether we are attached; `reason` says why not."""
 
     up: bool = False

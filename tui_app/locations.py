@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -17,8 +18,7 @@ SOCKET_LIMIT: Final = 107
 """Longest path of a Unix socket in bytes: `sockaddr_un.sun_path` is 108 with its closing NUL (unix(7))."""
 
 
-@dataclass(frozen=True, slots=True)
-class Locations:
+class Locations(msgspec.Struct, frozen=True):
     """The files of one Taskdeck of one user.
 
     Attributes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from engines.model import Stats, TaskView
@@ -11,16 +9,15 @@ from engines.tasks.api import Update
 from widgets.task_window import TaskWindow
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(msgspec.Struct):
     """What an update changed in the picture."""
 
-    ids: set[str] = field(default_factory=set)
+    ids: set[str] = msgspec.field(default_factory=set)
     """Tasks that look different."""
     order: bool = False
     """Whether the window's content, order or extent changed."""
     stats: bool = False
-    ended: list[TaskView] = field(default_factory=list)
+    ended: list[TaskView] = msgspec.field(default_factory=list)
 
 
 class Mirror:

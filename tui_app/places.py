@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.paths import PathPolicy, from_uri, unreadable
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 _LIMIT = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One name in a folder. `name` is exact, not display-safe."""
 
     name: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from engines.operations import ArchiveFormat
 
 
-@dataclass(frozen=True, slots=True)
-class FormatInfo:
+class FormatInfo(msgspec.Struct, frozen=True):
     """What Taskdeck knows of a format it can make.
 
     Attributes:

@@ -12,9 +12,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.media.facts import MediaFacts
@@ -34,8 +35,7 @@ _LOOKED_INTO: Final = frozenset({"mpegts"})
 _LIMITS: Final = Limits(cpu=30, stall=60)
 
 
-@dataclass(frozen=True, slots=True)
-class Lifted:
+class Lifted(msgspec.Struct, frozen=True):
     """A file of one packet: its path in this process and its children, its descriptor, its time in seconds."""
 
     path: Path

@@ -10,9 +10,10 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.process import Tool
@@ -45,8 +46,7 @@ class Runner:
         return Tool(argv, cwd=cwd, pass_fds=pass_fds)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a program may use: bytes of address space, seconds of CPU (0: no limit), seconds without progress."""
 
     memory: int = 4 * _GIB
@@ -59,8 +59,7 @@ ENCODE: Final = Limits(memory=4 * _GIB + _GIB // 2 * (os.cpu_count() or 1), stal
 # A 4K x264 encode needs 0.93 GB; encoders allocate for each core.
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One progress record of ffmpeg: seconds of output written, frames, bytes; None where it does not say."""
 
     seconds: float | None
@@ -68,8 +67,7 @@ class Step:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """How a run ended. `errors` is the tail of standard error; an exit status of 0 alone proves nothing."""
 
     status: int

@@ -6,9 +6,10 @@ Sixteen seeks into an hour of video cost 1.5 s of CPU where decoding it all cost
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.job import Job
@@ -27,8 +28,7 @@ _SPRITE_COLUMNS: Final = 10
 _GAP: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A grid: columns, rows, the size of one tile, and the moment of each in seconds."""
 
     columns: int

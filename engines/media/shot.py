@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.media import keyframe, pictures
@@ -23,8 +24,7 @@ _DARK, _FLAT = 26.0, 12.0
 # Mean brightness (16 is black) and spread of brightness below which a picture shows nothing.
 
 
-@dataclass(frozen=True, slots=True)
-class Film:
+class Film(msgspec.Struct, frozen=True):
     """A file to take pictures of, and what with."""
 
     runs: Runs
@@ -33,8 +33,7 @@ class Film:
     facts: MediaFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """How pictures are wanted: jpg, png or webp, at most this wide and high (-1: by the aspect), reached how."""
 
     form: str
@@ -43,8 +42,7 @@ class Look:
     how: Seek = Seek.KEY
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+class Shot(msgspec.Struct, frozen=True):
     """One picture that was made: its real time in seconds, mean brightness and spread of brightness."""
 
     at: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +25,7 @@ _NOISE: Final = re.compile(
 _DECODE: Final = Limits(stall=300)
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """What a full decode said: seconds reached, and the complaints of demuxer and decoders."""
 
     seconds: float

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
@@ -87,8 +86,7 @@ class Conflict(StrEnum):
     """End with `path.exists`."""
 
 
-@dataclass(frozen=True, slots=True)
-class OperationSpec:
+class OperationSpec(msgspec.Struct, frozen=True):
     """One row of the table.
 
     Functions are named "module:function" and loaded where they are used, so that the table imports no work.
@@ -146,8 +144,7 @@ class OperationSpec:
         return bool(decide(op))
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One parameter of an operation as faces see it."""
 
     name: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from engines.operations import OPERATIONS
 
@@ -32,8 +33,7 @@ class Module(Protocol):
         """Do it; returns the exit status."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One row."""
 
     name: str

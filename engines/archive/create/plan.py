@@ -6,9 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from engines.archive.create.codecs import has_zstd
 from engines.archive.create.pipeline import thread_count
@@ -28,8 +29,7 @@ _PASSWORD_LIMIT: Final = 4096
 _VOLUME: Final = re.compile(r"\.\d{3}$|\.part\d+(?=\.rar$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """One archive to make."""
 
     sources: tuple[Path, ...]

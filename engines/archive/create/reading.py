@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -60,8 +59,7 @@ def read_into(entry: Entry, room: memoryview) -> bool:
         os.close(fd)
 
 
-@dataclass(slots=True)
-class Content:
+class Content(msgspec.Struct):
     """A whole file. `changed`: somebody wrote to it while it was read, every time it was tried."""
 
     data: bytes
@@ -159,13 +157,12 @@ def _sha256() -> _Hash:
     return sha256()
 
 
-@dataclass
-class Digest:
+class Digest(msgspec.Struct):
     """A SHA-256 that several threads feed in order of position."""
 
     at: int = 0
-    hash: _Hash = field(default_factory=_sha256)
-    turn: threading.Condition = field(default_factory=threading.Condition)
+    hash: _Hash = msgspec.field(default_factory=_sha256)
+    turn: threading.Condition = msgspec.field(default_factory=threading.Condition)
 
     def update(self, at: int, data: bytes | memoryview) -> None:
         """Add the bytes at a position once everything before them was added.

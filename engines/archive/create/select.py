@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +20,6 @@ _IGNORE_LIMIT: Final = 1 << 20
 """Bytes of a .gitignore that are read."""
 
 
-@dataclass
 class Filter:
     """Globs follow .gitignore rules: a name without a slash matches at any depth, `**` any number of folders.
 
@@ -29,28 +27,29 @@ class Filter:
     Times are seconds since the epoch, sizes bytes.
     """
 
-    exclude: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    gitignore: bool = False
-    newer: float | None = None
-    older: float | None = None
-    min_size: int | None = None
-    max_size: int | None = None
-    _excluding: GitIgnoreSpec | None = field(init=False, default=None)
-    _including: GitIgnoreSpec | None = field(init=False, default=None)
-    _ignores: dict[str, GitIgnoreSpec] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.exclude:
-            self._excluding = _compile(self.exclude)
-        if self.include:
-            self._including = _compile(self.include)
-        self._bounded = not (self.newer is self.older is self.min_size is self.max_size is None)
+    def __init__(
+        self,
+        *,
+        exclude: list[str] | tuple[str, ...] = (),
+        include: list[str] | tuple[str, ...] = (),
+        gitignore: bool = False,
+        newer: float | None = None,
+        older: float | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+    ) -> None:
+        self._excluding = _compile(exclude) if exclude else None
+        self._including = _compile(include) if include else None
+        self._gitignore = gitignore
+        self._newer, self._older = newer, older
+        self._min_size, self._max_size = min_size, max_size
+        self._bounded = not (newer is older is min_size is max_size is None)
+        self._ignores: dict[str, GitIgnoreSpec] = {}
 
     @property
     def takes_all(self) -> bool:
         """Whether nothing is left out."""
-        return not (self.exclude or self.include or self.gitignore or self._bounded)
+        return self._excluding is None and self._including is None and not (self._gitignore or self._bounded)
 
     @property
     def drops_empty(self) -> bool:
@@ -63,7 +62,7 @@ class Filter:
         shown = path + "/" if folder else path
         if self._excluding is not None and _matches(self._excluding, shown):
             return False
-        if self.gitignore and self._ignored(shown):
+        if self._gitignore and self._ignored(shown):
             return False
         if folder:
             return True
@@ -73,7 +72,7 @@ class Filter:
 
     def enter(self, path: str, fd: int) -> None:
         """Read the folder's .gitignore."""
-        if not self.gitignore:
+        if not self._gitignore:
             return
         with suppress(OSError):
             file = os.open(".gitignore", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
@@ -101,10 +100,10 @@ class Filter:
         if not stat.S_ISREG(info.st_mode):
             return True
         return (
-            (self.newer is None or info.st_mtime >= self.newer)
-            and (self.older is None or info.st_mtime < self.older)
-            and (self.min_size is None or info.st_size >= self.min_size)
-            and (self.max_size is None or info.st_size <= self.max_size)
+            (self._newer is None or info.st_mtime >= self._newer)
+            and (self._older is None or info.st_mtime < self._older)
+            and (self._min_size is None or info.st_size >= self._min_size)
+            and (self._max_size is None or info.st_size <= self._max_size)
         )
 
 

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from engines.archive.create.journal import Journal, Packed
 from engines.archive.create.lanes import Lanes, Work, possible
@@ -27,8 +28,7 @@ NOTES_LIMIT: Final = 100
 """Notes kept in the result; the log has more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How an archive is made. `volume` is in bytes, None for one file."""
 
     format: ArchiveFormat
@@ -62,8 +62,7 @@ class Options:
         return FIXED_TIME if self.reproducible else entry.mtime_ns // 1_000_000_000
 
 
-@dataclass
-class Tally:
+class Tally(msgspec.Struct):
     """What came of it."""
 
     files: int = 0
@@ -72,8 +71,8 @@ class Tally:
     """Bytes of file content in the archive."""
     skipped: int = 0
     changed: int = 0
-    changed_names: set[bytes] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
+    changed_names: set[bytes] = msgspec.field(default_factory=set)
+    notes: list[str] = msgspec.field(default_factory=list)
     hidden_notes: int = 0
 
 

@@ -7,8 +7,9 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from engines.archive.create.codecs import Buffer, lzma2_piece
 from engines.archive.levels import MIB, LzmaLevel
@@ -28,8 +29,7 @@ _ESCAPE_BASE: Final = 0xEF00
 """7-Zip on POSIX writes bytes that are no UTF-8 as U+EF80..U+EFFF, and turns them back into bytes."""
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(msgspec.Struct):
     """A member of the database. `size` 0 with `stream` False: an empty file or a folder."""
 
     name: bytes
@@ -40,11 +40,10 @@ class Stored:
     folder: bool = False
 
 
-@dataclass(slots=True)
-class Solid:
+class Solid(msgspec.Struct):
     """A 7z folder: files packed as one stream."""
 
-    members: list[Stored] = field(default_factory=list)
+    members: list[Stored] = msgspec.field(default_factory=list)
     unpacked: int = 0
     packed: int = 0
     """Bytes after LZMA2, before encryption."""

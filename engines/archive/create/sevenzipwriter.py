@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from engines.archive.create import codecs
 from engines.archive.create.codecs import Buffer
@@ -23,8 +24,7 @@ from engines.archive.levels import MIB, SEVENZIP, SOLID
 _SMALL: Final = 256 << 10
 
 
-@dataclass(slots=True)
-class _Range:
+class _Range(msgspec.Struct):
     """A stretch of a large file."""
 
     file: OpenFile
@@ -34,14 +34,12 @@ class _Range:
     last: bool
 
 
-@dataclass(slots=True)
-class _Failed:
+class _Failed(msgspec.Struct):
     entry: Entry
     error: OSError
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(msgspec.Struct):
     """What a piece holds of one file."""
 
     entry: Entry
@@ -54,11 +52,10 @@ class _Part:
     file: OpenFile | None = None
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(msgspec.Struct):
     data: Sequence[Buffer] = ()
-    parts: list[_Part] = field(default_factory=list)
-    failed: list[_Failed] = field(default_factory=list)
+    parts: list[_Part] = msgspec.field(default_factory=list)
+    failed: list[_Failed] = msgspec.field(default_factory=list)
 
 
 class SevenZipWriter:

@@ -16,10 +16,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol
+
+import msgspec
 
 from engines.files import DIRECTORY_FLAGS, numbered
 from engines.names import display
@@ -225,11 +226,10 @@ class Twin:
         self.packed: Future[bool] = Future()
 
 
-@dataclass
-class Listing:
+class Listing(msgspec.Struct):
     """What a walk found, in the order it will be packed."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
     files: int = 0
     folders: int = 0
     size: int = 0
@@ -264,8 +264,7 @@ class Selection(Protocol):
         """Called for each folder before its content is judged."""
 
 
-@dataclass(slots=True)
-class _Level:
+class _Level(msgspec.Struct):
     """A folder being walked: what is left of it, and itself while it is not known to hold anything wanted."""
 
     folder: Folder

@@ -12,7 +12,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import msgspec
@@ -39,8 +38,7 @@ _ROOM: Final = _SMALL + 128 * 1024
 """Bytes by which the last member and what is not counted (padding, long names) may exceed a chunk."""
 
 
-@dataclass(slots=True)
-class _Range:
+class _Range(msgspec.Struct):
     """A stretch of a large file. `hole` zeros lie before it in the file, not in the archive."""
 
     file: OpenFile
@@ -52,8 +50,7 @@ class _Range:
     pad: int = 0
 
 
-@dataclass(slots=True)
-class _Failed:
+class _Failed(msgspec.Struct):
     entry: Entry
     error: OSError
 
@@ -61,30 +58,28 @@ class _Failed:
 _Piece = Entry | bytes | _Range | _Failed
 
 
-@dataclass(slots=True)
-class _Chunk:
+class _Chunk(msgspec.Struct):
     """Pieces that become one stretch of the tar stream."""
 
-    pieces: list[_Piece] = field(default_factory=list)
+    pieces: list[_Piece] = msgspec.field(default_factory=list)
     weight: int = 0
     first: int = -1
     """Number of the first entry when all pieces are entries that follow one another and link to none."""
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(msgspec.Struct):
     """A chunk's bytes and what became of its pieces, in order."""
 
     data: Sequence[Buffer] = ()
     raw: int = 0
     crc: int = 0
-    members: list[tuple[Entry, Done]] = field(default_factory=list)
+    members: list[tuple[Entry, Done]] = msgspec.field(default_factory=list)
     bytes_read: int = 0
     """Bytes of large files."""
-    short: list[OpenFile] = field(default_factory=list)
+    short: list[OpenFile] = msgspec.field(default_factory=list)
     open: _Range | None = None
     """The last stretch of a file that goes on in the next chunk."""
-    ended: dict[int, OpenFile] = field(default_factory=dict)
+    ended: dict[int, OpenFile] = msgspec.field(default_factory=dict)
     """Large files that are whole now, by the identity of their entry."""
     space: Space | None = None
     """Memory that `data` lies in."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -39,8 +38,7 @@ _LANE_ROOM: Final = _LANE_BYTES + _BATCH_FILES * 1024
 _LARGE: Final = 1 * MIB
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(msgspec.Struct):
     """Small members ready to be written."""
 
     entries: Sequence[Entry]
@@ -48,8 +46,7 @@ class _Batch:
     done: Sequence[Done]
 
 
-@dataclass(slots=True)
-class _Large:
+class _Large(msgspec.Struct):
     """A large member on its way: what the ordered side knows of it."""
 
     file: OpenFile
@@ -60,7 +57,7 @@ class _Large:
     read: int = 0
     crc: int = 0
     packed: int = 0
-    error: OSError | None = field(default=None)
+    error: OSError | None = msgspec.field(default=None)
 
 
 class ZipWriter:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +58,7 @@ class Cut(msgspec.Struct, frozen=True):
         return sum(chunk.frames for chunk in self.chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True):
     """What the chunks hold together."""
 
     frames: int

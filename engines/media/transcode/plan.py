@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from engines import text
 from engines.errors import TaskdeckError
@@ -23,8 +24,7 @@ _LEAST_BITS: Final = 24_000
 _OVER_A_BASE: Final = frozenset({Hdr.DOLBY_VISION, Hdr.HDR10_PLUS})
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """One file's transcode. `notes` say what a person should know beforehand: what is dropped or converted."""
 
     op: Transcode
@@ -38,7 +38,7 @@ class Plan:
     height: int
     limit: int
     """Bytes the result may have; 0 for no limit."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = msgspec.field(default=())
 
     @property
     def extension(self) -> str:

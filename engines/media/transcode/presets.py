@@ -6,8 +6,9 @@ import glob
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from engines.errors import TaskdeckError
 from engines.media import cache
@@ -17,8 +18,7 @@ from engines.media.tools import Tools, encoders
 from engines.operations import Preset, Speed
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """A preset: container, codecs in order of preference, quality and limits.
 
     Attributes:
@@ -74,12 +74,11 @@ _SPEEDS: Final[dict[str, dict[Speed, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
+class Encoder(msgspec.Struct, frozen=True):
     """A video encoder with its options."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     hardware: bool = False
     vaapi: str = ""
     """The render node of a VA-API encoder."""
