@@ -28,7 +28,7 @@ from engines.names import display
 from engines.paths import PathPolicy, to_uri
 from engines.process import Tool
 from engines.settings import Settings
-from engines.tasks.processes import leave
+from engines.tasks.processes import collect_rarely, leave
 
 _PR_SET_PDEATHSIG: Final = 1
 _encode = msgspec.json.Encoder().encode
@@ -192,6 +192,7 @@ class Pipe:
 def main(argv: Sequence[str]) -> None:
     """Entry point of the child: event descriptor and daemon pid as arguments."""
     events, parent = int(argv[0]), int(argv[1])
+    collect_rarely()
     os.set_inheritable(events, False)
     _die_with(parent)
     out = Pipe(events)

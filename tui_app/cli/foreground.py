@@ -11,6 +11,7 @@ from engines import operations
 from engines.errors import Exit, TaskdeckError
 from engines.model import Json, Progress, SubmitOptions, TaskState, TaskView
 from engines.tasks.foreground import run_foreground
+from engines.tasks.processes import collect_rarely
 from tui_app.cli.context import Context
 from tui_app.cli.output import Meter, err, out, out_json
 
@@ -27,6 +28,7 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
         raise TaskdeckError(
             "usage", "cannot queue with --foreground", "--after, --at, --paused, --priority and --key need the daemon"
         )
+    collect_rarely()
     spec = operations.spec_of(str(body["op"]))
     title = operations.title(operations.parse(body))
     meter, started = Meter(), time.time()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Iterator
@@ -237,16 +236,11 @@ class Packing:
             check=self._job.check,
             warn=lambda message: note(self._job, self._tally, message),
         )
-        collecting = gc.isenabled()
-        gc.disable()  # a listing has no cycles: the collector would look through it again and again, 2 % of a tar
         try:
             listing = tree.walk(self._plan.sources)
         except OSError as error:
             named = (source for source in self._plan.sources if str(source) == error.filename)
             raise unreadable(next(named, self._plan.sources[0]), error) from error
-        finally:
-            if collecting:
-                gc.enable()
         if not listing.entries:
             what = f"cannot pack '{display(self._plan.sources[0])}'"
             if tree.reason:
