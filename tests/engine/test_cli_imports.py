@@ -23,6 +23,10 @@ def loaded(code: str, station: Station) -> set[str]:
     return set(done.stderr.decode().split())
 
 
+SLOW = {"typing_extensions", "inspect", "dataclasses"}
+"""Together with what they define a quarter of the start; see `engines/__init__.py`."""
+
+
 @pytest.fixture
 def station(tmp_path: Path) -> Station:
     return Station(tmp_path)
@@ -34,6 +38,15 @@ def test_quick_commands_load_nothing_heavy(station: Station, words: list[str]) -
     with station.serving():
         found = loaded(code, station)
     assert not found & HEAVY
+
+
+def test_a_job_in_the_foreground_starts_without_what_is_slow_to_load(station: Station) -> None:
+    source = station.root / "file"
+    source.write_text("something to pack")
+    for kind in ("tar", "zip", "tar.zst"):
+        words = ["zip", str(source), kind, "--foreground", "--output", str(station.root / f"a.{kind}")]
+        found = loaded(f"from tui_app.cli.main import run\nassert not run({words!r})", station)
+        assert not found & SLOW
 
 
 def test_engines_know_no_face(station: Station) -> None:

@@ -47,6 +47,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     hashed: bool = False
     """Whether SHA-256 sums are wanted."""
 
+    @property
+    def ahead(self) -> int:
+        """Bytes under way for each thread. What is stored is written at once: more would only leave the caches."""
+        stored = self.format is ArchiveFormat.TAR or not self.level
+        return 2 << 20 if stored else 7 << 20
+
     def mode(self, entry: Entry) -> int:
         """The mode to store; in reproducible archives only who may execute counts."""
         if not self.reproducible:
@@ -120,7 +126,7 @@ class Session:
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
-        self.pipeline = Pipeline(options.threads, budget=options.threads * (7 << 20), check=self.check)
+        self.pipeline = Pipeline(options.threads, budget=options.threads * options.ahead, check=self.check)
         self._report()
 
     def check(self) -> None:
