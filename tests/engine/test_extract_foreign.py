@@ -439,6 +439,17 @@ def test_archives_inside_archives_are_unpacked_to_the_depth_allowed(tmp_path: Pa
     assert "archive.max_depth" in caught.value.message
 
 
+def test_damaged_inner_archive_stays_beside_what_was_saved_of_it(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "inner.zip", [("a", b"a" * 1000, R), ("b", os.urandom(5000), R)])
+    data = inner.read_bytes()[:-3000]
+    archive = make_zip(tmp_path / "outer.zip", [("inner.zip", data, R)])
+    result = unzip(archive, tmp_path / "out", nested=True, keep_broken=True)
+    kept = Path(result.location)
+    assert (kept / "inner.zip").read_bytes() == data
+    assert (kept / "inner/a").read_bytes() == b"a" * 1000
+    assert result.broken_count == 1 and not (kept / "inner/b").exists()
+
+
 def test_7z_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "zeros").write_bytes(bytes(100_000_000))
     archive = pack7z(tmp_path, "a.7z", "-mx9", what="zeros")

@@ -106,7 +106,8 @@ def _unpack(run: Run, found: Found, path: Path) -> Path | None:
         files.remove(target)
         run.spoiled(str(path.name), error)
         return None
-    for volume in found.volumes:
-        files.remove(volume)
+    if not inner.broken_count:
+        for volume in found.volumes:
+            files.remove(volume)
     target.chmod(0o755)
     return target
