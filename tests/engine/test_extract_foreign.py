@@ -88,6 +88,21 @@ def test_files_of_a_7z_can_be_chosen(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file()) == ["-dash", "script.sh"]
 
 
+def test_file_of_a_7z_with_a_line_break_in_its_name_can_be_chosen(tmp_path: Path) -> None:
+    root = tmp_path / "odd tree"
+    root.mkdir()
+    for number, name in enumerate(("a.txt", "new\nline.txt", "plain", "z.txt")):
+        (root / name).write_text(f"{number}" * 1000)
+    (root / "link.txt").symlink_to("a.txt")
+    unzip(pack7z(tmp_path, "a.7z", "-snl"), tmp_path / "out", files=("*.txt",))
+    (root / "plain").unlink()
+    assert snapshot(tmp_path / "out/odd tree") == snapshot(root)
+    locked = pack7z(tmp_path, "b.7z", "-snl", password="secret")
+    result = unzip(locked, tmp_path / "locked", "secret", files=("*.txt",))
+    assert sorted(os.listdir(tmp_path / "locked/odd tree")) == ["a.txt", "link.txt", "z.txt"]
+    assert "line.txt" in result.left_out[0].name and result.left_out_count == 1
+
+
 @pytest.mark.parametrize("options", [("-mhe=on",), ("-mhe=off",)])
 def test_password_of_a_7z_needed_wrong_and_right(tmp_path: Path, options: tuple[str, ...]) -> None:
     root = odd_tree(tmp_path)

@@ -54,6 +54,7 @@ def test_selection_matches_whole_names_parents_and_last_parts() -> None:
     assert select.wants(("src", "m.py"))
     assert not select.wants(("other", "m.py"))
     assert not select.wants(("a", "b.jpg"))
+    assert Selector(("./src/m.py",)).wants(("src", "m.py"))
     assert Selector(()).wants(("anything",))
 
 

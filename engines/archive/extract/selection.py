@@ -22,7 +22,7 @@ class Selector:
         self.globs = globs
         whole, last = [], []
         for glob in globs:
-            cleaned = glob.strip("/")
+            cleaned = glob.removeprefix("./").strip("/")
             whole.append(fnmatch.translate(cleaned))
             if "/" not in cleaned and not glob.startswith("/"):
                 last.append(fnmatch.translate(cleaned))

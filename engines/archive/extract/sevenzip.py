@@ -113,6 +113,8 @@ def extract(run: Run) -> None:
     try:
         found = listing(run)
         wanted = judge(run, found)
+        if stream is None and any("\n" in name for name in _chosen(run, wanted)):
+            stream = sevenzip_stream.begin(run, selected=True)  # 7zz is told names one a line
         if stream is not None and sevenzip_stream.write(run, stream, found, wanted):
             return
     finally:
@@ -120,6 +122,9 @@ def extract(run: Run) -> None:
             stream.kill()
     if (run.select and not wanted) or (run.broken_count and not _chosen(run, wanted)):
         return
+    for name in _chosen(run, wanted):
+        if "\n" in name:
+            run.leave_out(name, "7zz cannot be told a name with a line break: unpack the whole archive")
     password = find_password(run, wanted)
     run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
     outcome = _extract_into(run, wanted, password)

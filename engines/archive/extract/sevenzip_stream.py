@@ -32,10 +32,14 @@ class _OtherwiseError(Exception):
     """The stream is not what the list promises."""
 
 
-def begin(run: Run) -> Tool | None:
-    """Start 7zz on an archive that may be read as a stream; it waits when nobody reads."""
+def begin(run: Run, *, selected: bool = False) -> Tool | None:
+    """Start 7zz on an archive that may be read as a stream; it waits when nobody reads.
+
+    Args:
+        selected: Start also when only some members are wanted: then the others are decompressed for nothing.
+    """
     found = run.found
-    if found.format != "7z" or found.offset or run.passwords or run.select or run.op.encoding:
+    if found.format != "7z" or found.offset or run.passwords or run.op.encoding or (run.select and not selected):
         return None
     program = find_sevenzip(run.job.settings.archive)
     return run.job.tool([program, "x", "-so", "-bd", "-bso0", "-bsp0", "--", str(found.volumes[0])])
@@ -47,7 +51,7 @@ def write(run: Run, tool: Tool, found: Listing, wanted: Sequence[Member]) -> boo
         return False
     run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
     try:
-        _members(run, Blocks(piped.blocks(tool, run.job.check)), wanted)
+        _members(run, Blocks(piped.blocks(tool, run.job.check)), found.members, wanted)
         if tool.wait() != 0:
             raise _OtherwiseError
     except (_OtherwiseError, TruncatedError):
@@ -62,15 +66,19 @@ def _plain(member: Member) -> bool:
     return member.kind is MemberKind.FILE or (member.kind is MemberKind.FOLDER and not member.size)
 
 
-def _members(run: Run, blocks: Blocks, wanted: Sequence[Member]) -> None:
+def _members(run: Run, blocks: Blocks, members: Sequence[Member], wanted: Sequence[Member]) -> None:
     total = sum(member.size for member in wanted)
+    chosen = {id(member) for member in wanted} if len(wanted) < len(members) else None
     for member in wanted:
         if member.kind is MemberKind.SYMLINK:
             run.tree.reserve(run.parts(member.name))
-    for number, member in enumerate(wanted):
+    for number, member in enumerate(members):
         if number % _LOOK == 0:
             run.job.check()
             run.progress(run.budget.written, total, member.name)
+        if chosen is not None and id(member) not in chosen:
+            blocks.skip(member.size)
+            continue
         parts = run.parts(member.name)
         if member.kind is MemberKind.FOLDER:
             run.tree.folder(parts, mode=member.mode, mtime=member.mtime)
