@@ -154,6 +154,8 @@ def _recognise(source: Volumes, paths: tuple[Path, ...]) -> Found | None:
         return _compressed(source, path, "zst")
     if _is_lzma(head):
         return _compressed(source, path, "lzma")
+    if ".tar" in path.name.lower() and len(head) >= 1024 and not any(head[:1024]):
+        return Found(path, Family.TAR, "tar")  # nothing but the end mark
     if path.name.lower().endswith((".br", ".tbr")):
         return _compressed(source, path, "br")
     return _at_the_end(source, path, head)

@@ -363,3 +363,11 @@ def test_gzip_of_many_members_is_read_to_the_end_and_its_checksums_are_verified(
         with pytest.raises(TaskdeckError) as caught:
             unzip(tmp_path / "y.gz", tmp_path / "e")
         assert caught.value.code == "archive.damaged"
+
+
+@pytest.mark.parametrize("options", [[], ["-z"], ["-J"], ["--zstd"]])
+def test_empty_tar_is_an_archive(tmp_path: Path, options: list[str]) -> None:
+    archive = tmp_path / "nothing.tar"
+    subprocess.run(["tar", *options, "-cf", str(archive), "-T", "/dev/null"], check=True)
+    assert info(archive).files == run_test(ZipTest(path=str(archive)), RecordingJob(tmp_path)).files == 0
+    assert unzip(archive, tmp_path / "out").files == 0

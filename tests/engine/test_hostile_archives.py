@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import stat
 import struct
@@ -13,6 +15,7 @@ import tarfile
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,8 +28,9 @@ from engines import files
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.containment import Tree
 from engines.archive.extract.job import Unpacked, run
+from engines.archive.inspect import run_test
 from engines.errors import TaskdeckError
-from engines.operations import Unzip
+from engines.operations import Unzip, ZipTest
 from engines.settings import ArchiveSettings, Settings
 from tests.support.archives import make_cab, make_tar, make_zip, snapshot
 from tests.support.jobs import RecordingJob
@@ -374,6 +378,17 @@ def test_ratio_bombs_are_refused_and_the_setting_is_named(arena: Arena) -> None:
     plain.write_bytes(zeros * 32)
     subprocess.run(["zstd", "-q", str(plain)], check=True)
     arena.refused(arena.root / "plain.zst", "archive.limit")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_bomb_is_no_damage_to_a_test(arena: Arena, pack: Callable[[bytes], bytes]) -> None:
+    archive = arena.root / "zeros"
+    archive.write_bytes(pack(bytes(30 << 20)))
+    settings = Settings(roots=(str(arena.root),), archive=ArchiveSettings(max_ratio=500))
+    job = RecordingJob(arena.root, settings=settings)
+    with pytest.raises(TaskdeckError) as caught:
+        run_test(ZipTest(path=str(archive)), job)
+    assert caught.value.code == "archive.limit"
 
 
 def test_bytes_of_archives_inside_archives_count_together(arena: Arena) -> None:
