@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Final
@@ -25,6 +25,8 @@ _KEPT: Final = (
     "LD_LIBRARY_PATH",
     "TASKDECK_RUN",
 )
+_LONGEST_LINE: Final = 65536
+"""Bytes of an error line that are kept; progress comes without line ends."""
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -51,6 +53,10 @@ class Tool:
         argv: Program and arguments; a program that is not found is `tool.missing`.
         stdin: Bytes to feed (a password), or a descriptor to read from (the caller closes it), else the program sees
             end of file.
+
+    Attributes:
+        on_errors: Called in a thread with each block of standard error as it comes: for programs whose output is data
+            and whose progress goes there. Set it right after the start.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Tool:
             raise TaskdeckError(
                 "tool.failed", f"cannot run {self.name}", error.strerror or str(error), "see `taskdeck doctor`"
             ) from None
+        self.on_errors: Callable[[bytes], None] = lambda _: None
         self._tail: deque[str] = deque(maxlen=50)
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
         self._drain.start()
@@ -142,5 +149,11 @@ class Tool:
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._tail.append(display(line.rstrip(b"\r\n"), limit=500))
+        rest = b""
+        while block := self._process.stderr.read1(65536):  # type: ignore[attr-defined]
+            self.on_errors(block)
+            *lines, rest = (rest + block).split(b"\n")
+            self._tail += [display(line.rstrip(b"\r"), limit=500) for line in lines]
+            rest = rest[-_LONGEST_LINE:]
+        if rest:
+            self._tail.append(display(rest.rstrip(b"\r"), limit=500))

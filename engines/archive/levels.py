@@ -78,18 +78,37 @@ LZMA: Final[dict[int, LzmaLevel]] = {
 }
 """tar.xz. An encoder takes 11.5 times its dictionary: with 3.5 MiB two of them stay below 150 MB, for 0.1 % of size."""
 
-SEVENZIP: Final[dict[int, LzmaLevel]] = {
-    1: LzmaLevel(0, 1 * MIB, 4 * MIB),
-    2: LzmaLevel(1, 1 * MIB, 8 * MIB),
-    3: LzmaLevel(2, 2 * MIB, 8 * MIB),
-    4: LzmaLevel(3, 4 * MIB, 8 * MIB),
-    5: LzmaLevel(5, 8 * MIB, 16 * MIB),
-    6: LzmaLevel(6, 16 * MIB, 16 * MIB),
-    7: LzmaLevel(7, 24 * MIB, 24 * MIB),
-    8: LzmaLevel(8, 32 * MIB, 32 * MIB),
-    9: LzmaLevel(9, 48 * MIB, 48 * MIB),
+
+class SevenZipLevel(msgspec.Struct, frozen=True):
+    """How 7z is packed, by 7zz (its `-mx` effort and the word size "fb" of its LZMA2) and without that program.
+
+    Attributes:
+        block: Bytes of input that one program packs on its own.
+        library: liblzma's preset, dictionary and block.
+    """
+
+    effort: int
+    word: int
+    dictionary: int
+    block: int
+    library: LzmaLevel
+
+
+SEVENZIP: Final[dict[int, SevenZipLevel]] = {
+    1: SevenZipLevel(1, 32, MIB // 4, 4 * MIB, LzmaLevel(0, 1 * MIB, 4 * MIB)),
+    2: SevenZipLevel(1, 32, 1 * MIB, 4 * MIB, LzmaLevel(1, 1 * MIB, 8 * MIB)),
+    3: SevenZipLevel(1, 32, 4 * MIB, 4 * MIB, LzmaLevel(2, 2 * MIB, 8 * MIB)),
+    4: SevenZipLevel(1, 64, 8 * MIB, 8 * MIB, LzmaLevel(3, 4 * MIB, 8 * MIB)),
+    5: SevenZipLevel(5, 48, 12 * MIB, 16 * MIB, LzmaLevel(5, 8 * MIB, 16 * MIB)),
+    6: SevenZipLevel(5, 64, 16 * MIB, 16 * MIB, LzmaLevel(6, 16 * MIB, 16 * MIB)),
+    7: SevenZipLevel(5, 64, 24 * MIB, 32 * MIB, LzmaLevel(7, 24 * MIB, 24 * MIB)),
+    8: SevenZipLevel(5, 64, 32 * MIB, 64 * MIB, LzmaLevel(8, 32 * MIB, 32 * MIB)),
+    9: SevenZipLevel(5, 96, 64 * MIB, 64 * MIB, LzmaLevel(9, 48 * MIB, 48 * MIB)),
 }
-"""7z (LZMA2); level 0 stores."""
+"""7z (LZMA2); level 0 stores.
+
+An encoder of 7zz takes 11.5 times its dictionary: two of level 5 together take no more than one `7zz -mx5` does.
+"""
 
 SOLID: Final = 128 * MIB
 """Bytes of files that share one 7z folder: what must be unpacked to reach its last file."""

@@ -142,9 +142,13 @@ class Session:
         if self._halted.is_set():
             raise CancelledError
         if amount:
-            with self._feeding:
-                self._fed += amount
-            self._report()
+            self.feed(amount)
+
+    def feed(self, amount: int) -> None:
+        """Report bytes that a slow packer took before their whole block is written; for threads."""
+        with self._feeding:
+            self._fed += amount
+        self._report()
 
     @contextmanager
     def tool(self, argv: Sequence[str], *, stdin: int) -> Iterator[Tool]:

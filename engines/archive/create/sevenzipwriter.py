@@ -1,12 +1,12 @@
-"""Packs into 7z in this process: LZMA2 pieces on all cores, AES-256, without an external program.
+"""Packs into 7z: LZMA2 pieces on all cores, AES-256.
 
 Files are grouped by suffix into solid folders; each folder is one LZMA2 stream of pieces that were compressed in
-parallel. Paths and password never leave the process, names of any kind are kept, and a cancel acts at once.
+parallel (`lzma2`). The container is made here: paths and password never leave the process, names of any kind are kept.
 """
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
@@ -15,13 +15,17 @@ import msgspec
 
 from engines.archive.create import codecs
 from engines.archive.create.codecs import Buffer
+from engines.archive.create.lzma2 import Lzma2
+from engines.archive.create.memoryfile import MemoryFile
 from engines.archive.create.reading import OpenFile, read_whole
 from engines.archive.create.session import FIXED_TIME, Session, packed_of
 from engines.archive.create.sevenzipformat import SIGNATURE_HEADER, Encryption, Key, Solid, Stored, trailer
+from engines.archive.create.sevenzipplan import cuts, solids
 from engines.archive.create.source import Entry
-from engines.archive.levels import MIB, SEVENZIP, SOLID
+from engines.archive.levels import MIB, SEVENZIP
 
 _SMALL: Final = 256 << 10
+"""Files up to this size are read whole, and never cut."""
 
 
 class _Range(msgspec.Struct):
@@ -65,14 +69,18 @@ class SevenZipWriter:
         self._session = session
         self._options = session.options
         self._output = session.output
-        self._level = SEVENZIP.get(session.options.level)
-        self._block = self._level.block if self._level else MIB
+        level = SEVENZIP.get(session.options.level)
+        self._packer = Lzma2(session, level) if level else None
+        self._block = self._packer.block if self._packer else MIB
         self._key = Key(session.options.password) if session.options.password is not None else None
         self._solids: list[Solid] = []
         self._empty: list[Stored] = []
         self._cipher: Encryption | None = None
         self._open_solid: Solid | None = None
-        self._planned = 0
+        self._cuts: deque[int] = deque()
+        """Places still ahead where the open folder is cut."""
+        self._at = 0
+        """Bytes of the open folder that are placed."""
         self._piece: list[Entry | _Range | _Failed] = []
         self._weight = 0
 
@@ -86,15 +94,16 @@ class SevenZipWriter:
                 self._session.packed([packed_of(entry, sha256=sha256().digest() if entry.is_file else b"")])
             else:
                 streams.append(entry)
-        streams.sort(key=lambda entry: (os.path.splitext(entry.leaf)[1].lower(), entry.name))
-        for entry in streams:
-            self._place(entry)
-        self._end_solid()
+        for group in solids(streams, self._block):
+            self._cuts = deque(cuts(group, self._block))
+            for entry in group:
+                self._place(entry)
+            self._end_solid()
         self._session.pipeline.drain()
         tail, head = trailer(
             self._solids,
             self._empty,
-            dictionary=self._level.dictionary if self._level else 0,
+            dictionary=self._packer.dictionary if self._packer else 0,
             key=self._key,
             hide_names=self._options.encrypt_names,
         )
@@ -109,28 +118,34 @@ class SevenZipWriter:
     # What goes into which piece
 
     def _place(self, entry: Entry) -> None:
-        if self._planned and self._planned + entry.size > max(SOLID, 4 * self._block):
-            self._end_solid()
-        self._planned += entry.size
         if not entry.is_file or entry.size <= _SMALL:
             self._add(entry, entry.size)
             return
         try:
             file = OpenFile(entry, hashed=self._options.hashed)
         except OSError as error:
-            self._add(_Failed(entry, error), 0)
+            self._add(_Failed(entry, error), entry.size)
             return
         member = self._stored(entry)
         at = 0
         while at < file.size:
-            length = min(file.size - at, self._block - self._weight)
+            length = min(file.size - at, self._room())
             self._add(_Range(file, member, at, length, at + length == file.size), length)
             at += length
+
+    def _room(self) -> int:
+        """Bytes that the piece still takes; files may have grown since they were listed."""
+        return self._cuts[0] - self._at if self._cuts else 2 * self._block - self._weight
 
     def _add(self, part: Entry | _Range | _Failed, weight: int) -> None:
         self._piece.append(part)
         self._weight += weight
-        if self._weight >= self._block:
+        self._at += weight
+        reached = self._weight >= 2 * self._block
+        while self._cuts and self._cuts[0] <= self._at:
+            self._cuts.popleft()
+            reached = True
+        if reached:
             self._flush()
 
     def _flush(self) -> None:
@@ -142,73 +157,74 @@ class SevenZipWriter:
     def _end_solid(self) -> None:
         self._flush()
         self._session.pipeline.then(self._close_solid)
-        self._planned = 0
+        self._at = 0
 
     # In a worker
 
     def _pack(self, piece: Sequence[Entry | _Range | _Failed]) -> _Outcome:
         outcome = _Outcome()
-        raw: list[bytes] = []
+        content = MemoryFile("piece")
         try:
             for part in piece:
                 self._session.step()
-                self._read(part, raw, outcome)
+                if isinstance(part, _Failed):
+                    outcome.failed.append(part)
+                elif isinstance(part, _Range):
+                    self._read_range(part, content, outcome)
+                else:
+                    self._read_entry(part, content, outcome)
         except BaseException:
             for part in piece:  # nobody may wait for this piece's turn in vain
                 if isinstance(part, _Range) and part.file.digest is not None:
                     part.file.digest.skip()
             raise
-        data = b"".join(raw)
-        raw.clear()
-        if not data:
-            return outcome
-        if self._level is None:
-            outcome.data = [data]
-        elif self._options.store_compressed and codecs.incompressible(data):
-            outcome.data = codecs.lzma2_stored(data)
-        else:
-            outcome.data = codecs.lzma2_piece(data, self._level, self._session.step)
+        if content.size:
+            outcome.data = self._packed(content)
         return outcome
 
-    def _read(self, part: Entry | _Range | _Failed, raw: list[bytes], outcome: _Outcome) -> None:
-        try:
-            if isinstance(part, _Failed):
-                outcome.failed.append(part)
-            elif isinstance(part, _Range):
-                self._read_range(part, raw, outcome)
-            else:
-                self._read_entry(part, raw, outcome)
-        except OSError as error:
-            assert isinstance(part, Entry)
-            outcome.failed.append(_Failed(part, error))
+    def _packed(self, content: MemoryFile) -> Sequence[Buffer]:
+        if self._packer is None:
+            return [content.view()]
+        if self._options.store_compressed and codecs.incompressible(view := content.view()):
+            return codecs.lzma2_stored(view)
+        return self._packer.pack(content)
 
-    def _read_entry(self, entry: Entry, raw: list[bytes], outcome: _Outcome) -> None:
+    def _read_entry(self, entry: Entry, content: MemoryFile, outcome: _Outcome) -> None:
         changed = False
-        if entry.is_link:
-            data = entry.read_link()
-        else:
-            content = read_whole(entry)
-            data, changed = content.data, content.changed
-        raw.append(data)
+        try:
+            if entry.is_link:
+                data = entry.read_link()
+            else:
+                whole = read_whole(entry)
+                data, changed = whole.data, whole.changed
+        except OSError as error:
+            outcome.failed.append(_Failed(entry, error))
+            return
+        content.write(data)
         digest = sha256(data).digest() if self._options.hashed and entry.is_file else b""
         member = self._stored(entry)
         outcome.parts.append(_Part(entry, member, codecs.crc32(data, 0), len(data), True, changed, digest))
 
-    def _read_range(self, part: _Range, raw: list[bytes], outcome: _Outcome) -> None:
+    def _read_range(self, part: _Range, content: MemoryFile, outcome: _Outcome) -> None:
         file = part.file
-        try:
-            data = file.read(part.at, part.length)
-        except OSError:  # what was read before stays; it is reported as changed
-            data = b""
-        if file.digest is not None:
-            file.digest.update(part.at, data)
-            if len(data) < part.length:
-                file.digest.skip()
-        raw.append(data)
-        short = len(data) < part.length
-        outcome.parts.append(
-            _Part(file.entry, part.member, codecs.crc32(data, 0), len(data), part.last, short, file=file)
-        )
+        at, end = part.at, part.at + part.length
+        crc = 0
+        while at < end:
+            wanted = min(MIB, end - at)
+            try:
+                data = file.read(at, wanted)
+            except OSError:  # what was read before stays; it is reported as changed
+                data = b""
+            if file.digest is not None:
+                file.digest.update(at, data)
+            content.write(data)
+            crc = codecs.crc32(data, crc)
+            at += len(data)
+            if len(data) < wanted:
+                break
+        if file.digest is not None and at < end:
+            file.digest.skip()
+        outcome.parts.append(_Part(file.entry, part.member, crc, at - part.at, part.last, at < end, file=file))
 
     # In order
 
@@ -266,7 +282,7 @@ class SevenZipWriter:
         solid, self._open_solid = self._open_solid, None
         if solid is None:
             return
-        if self._level is not None:  # the end mark of LZMA2
+        if self._packer is not None:  # the end mark of LZMA2
             solid.packed += 1
             self._emit(solid, [b"\0"])
         if self._cipher is not None:
