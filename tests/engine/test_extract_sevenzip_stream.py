@@ -123,3 +123,39 @@ def test_header_cut_or_changed_anywhere_gives_names_or_none(tmp_path: Path) -> N
                 with Volumes([archive]) as volumes:
                     sevenzip_names.names(volumes)
         archive.unlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "chain"),
+    [
+        ((), True),
+        (("-mhc=off",), True),
+        (("-m0=BCJ", "-m1=LZMA2"), True),
+        (("-m0=Delta:4", "-m1=LZMA2"), True),
+        (("-m0=LZMA2:c1m", "-mmt2"), False),
+        (("-m0=BCJ2", "-m1=LZMA2", "-m2=LZMA2", "-m3=LZMA2"), False),
+        (("-m0=PPMd",), False),
+        (("-mx0",), False),
+        (("-psecret",), False),
+        (("-psecret", "-mhe"), False),
+    ],
+)
+def test_data_that_threads_cannot_share_is_recognised_and_unpacked(
+    tmp_path: Path, options: tuple[str, ...], chain: bool
+) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    content = os.urandom(1_500_000) + bytes(2_000_000)
+    (folder / "file.exe").write_bytes(content)
+    archive = pack(folder, *options)
+    with Volumes([archive]) as volumes:
+        assert sevenzip_names.is_chain(volumes) is chain
+        whole = volumes.pread(volumes.size, 0)
+    secret = {"password": "secret"} if "-psecret" in options else None
+    run(Unzip(path=str(archive), destination=str(tmp_path / "out")), RecordingJob(tmp_path, secrets=secret))
+    assert (tmp_path / "out/tree/file.exe").read_bytes() == content
+    cut = tmp_path / "cut.7z"
+    for end in (*range(40), len(whole) // 2, len(whole) - 1):
+        cut.write_bytes(whole[:end])
+        with Volumes([cut]) as volumes:
+            assert not sevenzip_names.is_chain(volumes)

@@ -119,7 +119,7 @@ def extract(run: Run) -> None:
             return
     finally:
         if stream is not None:
-            stream.kill()
+            stream.close()
     if (run.select and not wanted) or (run.broken_count and not _chosen(run, wanted)):
         return
     for name in _chosen(run, wanted):

@@ -1,4 +1,4 @@
-"""The names in a 7z as they are (7zFormat.txt of the LZMA SDK).
+"""The names in a 7z as they are, and where its data begins (7zFormat.txt of the LZMA SDK).
 
 7zz prints a name that holds a line break as another one, and its list cannot be told apart where a name holds what
 ends a line on a terminal. So names are read from the archive's own header; whatever is not understood there (a header
@@ -25,17 +25,61 @@ PACK, UNPACK, SUBSTREAMS, SIZES, CRCS, FOLDERS, CODER_SIZES, COUNTS = range(6, 1
 NAMES: Final = 0x11
 ENCODED: Final = 0x17
 
+_LZMA2: Final = b"\x21"
+_RESET, _PACKED, _NEW_PROPERTIES, _RESET_PACKED = 1, 0x80, 0xC0, 0xE0
+"""Control bytes of LZMA2 chunks; the last three are the first ones of ranges."""
+_FILTERS: Final = frozenset(bytes([first]) for first in range(3, 12))
+_BRANCHES: Final = b"\x03\x03"
+_BCJ2: Final = b"\x03\x03\x01\x1b"
+_MOST_CHUNKS: Final = 4096
+
 
 class _UnknownError(Exception):
     """Something that is not read here."""
+
+
+_UNREADABLE: Final = (
+    _UnknownError,
+    ValueError,
+    IndexError,
+    struct.error,
+    lzma.LZMAError,
+    EOFError,
+    OverflowError,
+)
 
 
 def names(volumes: Volumes) -> list[str] | None:
     """All names in the order of the archive; None where they cannot be read here."""
     try:
         return _Header(_header(volumes)).names()
-    except (_UnknownError, IndexError, struct.error, lzma.LZMAError, EOFError, UnicodeDecodeError, OverflowError):
+    except _UNREADABLE:
         return None
+
+
+def is_chain(volumes: Volumes) -> bool:
+    """Whether the (first) data is LZMA2 of one piece: all builds on what precedes, several threads cannot unpack it."""
+    try:
+        found = _Header(_header(volumes)).lzma2()
+        return found is not None and _of_one_piece(volumes, *found)
+    except _UNREADABLE:
+        return False
+
+
+def _of_one_piece(volumes: Volumes, at: int, end: int) -> bool:
+    """Whether only the first chunk begins with an empty dictionary (for chunks see lzma2_decoder.c of XZ Utils)."""
+    first = at
+    for _ in range(_MOST_CHUNKS):
+        control, *sizes = volumes.pread(5, at)
+        if not control or at >= end:
+            break
+        if at > first and (control == _RESET or control >= _RESET_PACKED):
+            return False
+        if control < _PACKED:
+            at += 4 + int.from_bytes(sizes[:2], "big")
+        else:
+            at += (7 if control >= _NEW_PROPERTIES else 6) + int.from_bytes(sizes[2:], "big")
+    return True
 
 
 def _header(volumes: Volumes) -> bytes:
@@ -68,12 +112,7 @@ class _Header:
 
     def names(self) -> list[str]:
         """All names."""
-        self._expect(HEADER)
-        kind = self._byte()
-        if kind == PROPERTIES:
-            while self._number():
-                self._skip(self._number())
-            kind = self._byte()
+        kind = self._front()
         if kind == STREAMS:
             self._streams()
             kind = self._byte()
@@ -87,6 +126,30 @@ class _Header:
             self._skip(size)
         raise _UnknownError
 
+    def lzma2(self) -> tuple[int, int] | None:
+        """Where the first folder's data begins and ends if it is LZMA2, with or without a filter such as BCJ."""
+        if self._front() != STREAMS or self._byte() != PACK:
+            return None
+        self._pack()
+        if self._byte() != UNPACK:
+            return None
+        self._unpack()
+        others = [method for method, _, _ in self._coders[0] if method != _LZMA2]
+        if len(others) != len(self._coders[0]) - 1 or not all(_is_filter(method) for method in others):
+            return None
+        start = _START.size + self._position
+        return start, start + self._packed[0]
+
+    def _front(self) -> int:
+        """Pass over what precedes the streams; what comes then."""
+        self._expect(HEADER)
+        kind = self._byte()
+        if kind == PROPERTIES:
+            while self._number():
+                self._skip(self._number())
+            kind = self._byte()
+        return kind
+
     def decode(self, volumes: Volumes) -> bytes:
         """The header that this one describes: packed with one LZMA coder."""
         self._streams()
@@ -97,7 +160,7 @@ class _Header:
         if method == b"\x03\x01\x01":
             decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma1(properties)])
             return decoder.decompress(raw, self._sizes[0])
-        if method == b"\x21":
+        if method == _LZMA2:
             filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 26}]
             return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(raw, self._sizes[0])
         raise _UnknownError
@@ -222,6 +285,11 @@ class _Header:
         more = next((count for count in range(8) if not first & 0x80 >> count), 8)
         high = first & (0x7F >> more) if more < 8 else 0
         return int.from_bytes(self._take(more), "little") | high << (8 * more)
+
+
+def _is_filter(method: bytes) -> bool:
+    """Whether it turns one stream into another of the same length: Delta, BCJ and their kin, but not BCJ2."""
+    return method in _FILTERS or (method.startswith(_BRANCHES) and method != _BCJ2)
 
 
 def _lzma1(properties: bytes) -> dict[str, Any]:

@@ -10,18 +10,19 @@ says what is wrong with which member.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from isal import isal_zlib
 
 from engines.archive.backends import sevenzip as find_sevenzip
 from engines.archive.containment import Parts, cannot_make, file_mode, finish
-from engines.archive.extract import piped
+from engines.archive.extract import piped, sevenzip_names
 from engines.archive.extract.copying import write_all
 from engines.archive.extract.run import Run
 from engines.archive.extract.tar_headers import Blocks, TruncatedError
 from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.volumes import Volumes
 from engines.process import Tool
 
 _LONGEST_LINK: Final = 4096
@@ -32,8 +33,33 @@ class _OtherwiseError(Exception):
     """The stream is not what the list promises."""
 
 
-def begin(run: Run, *, selected: bool = False) -> Tool | None:
-    """Start 7zz on an archive that may be read as a stream; it waits when nobody reads.
+class Stream:
+    """What 7zz decompresses; it begins before anybody knows whether that serves."""
+
+    def __init__(self, tool: Tool) -> None:
+        self._tool = tool
+        self._lead = piped.Lead(tool)
+
+    def blocks(self, check: Callable[[], None]) -> Iterator[bytes]:
+        """Its bytes to their end; `check` may raise to stop."""
+        yield from self._lead.end()
+        yield from piped.blocks(self._tool, check)
+
+    def sound(self) -> bool:
+        """Whether 7zz ended well, once its output has ended."""
+        return self._tool.wait() == 0
+
+    def close(self) -> None:
+        """End it."""
+        self._lead.end()
+        self._tool.kill()
+
+
+def begin(run: Run, *, selected: bool = False) -> Stream | None:
+    """Start 7zz on an archive that may be read as a stream.
+
+    With several threads it unpacks whole pieces before it writes the first byte of them, 60 MB in 0.4 s, even where
+    there is but one; with one thread it writes as it goes.
 
     Args:
         selected: Start also when only some members are wanted: then the others are decompressed for nothing.
@@ -42,17 +68,19 @@ def begin(run: Run, *, selected: bool = False) -> Tool | None:
     if found.format != "7z" or found.offset or run.passwords or run.op.encoding or (run.select and not selected):
         return None
     program = find_sevenzip(run.job.settings.archive)
-    return run.job.tool([program, "x", "-so", "-bd", "-bso0", "-bsp0", "--", str(found.volumes[0])])
+    with Volumes(found.volumes) as volumes:
+        threads = ["-mmt1"] if sevenzip_names.is_chain(volumes) else []
+    return Stream(run.job.tool([program, "x", "-so", "-bd", "-bso0", "-bsp0", *threads, "--", str(found.volumes[0])]))
 
 
-def write(run: Run, tool: Tool, found: Listing, wanted: Sequence[Member]) -> bool:
+def write(run: Run, stream: Stream, found: Listing, wanted: Sequence[Member]) -> bool:
     """Write all members; False when the stream does not serve, and then the tree is as empty as before."""
     if not found.exact or found.encrypted or run.broken_count or not all(_plain(member) for member in found.members):
         return False
     run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
     try:
-        _members(run, Blocks(piped.blocks(tool, run.job.check)), found.members, wanted)
-        if tool.wait() != 0:
+        _members(run, Blocks(stream.blocks(run.job.check)), found.members, wanted)
+        if not stream.sound():
             raise _OtherwiseError
     except (_OtherwiseError, TruncatedError):
         run.start_over()
