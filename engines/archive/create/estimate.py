@@ -66,7 +66,7 @@ def run(op: Estimate, job: Job) -> EstimateResult:
         policy=job.policy,
         links=zipped.links,
         selection=filter_of(zipped),
-        excluded=lambda where, leaf: False,
+        excluded=lambda where: None,
         check=job.check,
         warn=lambda message: warnings.append(message) if len(warnings) < _WARNINGS else None,
     )

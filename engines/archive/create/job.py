@@ -21,7 +21,7 @@ from engines.archive.create.publishing import publish_volumes, volume_suffix
 from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
 from engines.archive.create.session import NOTES_LIMIT, Options, Session, Tally, note
-from engines.archive.create.source import Entry, Identity, Listing, Tree
+from engines.archive.create.source import Entry, Listing, Tree
 from engines.archive.formats import FORMATS
 from engines.archive.manifest import SUFFIX
 from engines.archive.manifest import write as write_manifest
@@ -222,17 +222,17 @@ class Packing:
     def _list(self) -> Listing:
         folder = os.stat(self._plan.target.parent)
         place = (folder.st_dev, folder.st_ino)
-        mine = f".{self._job.id}."
+        mark = f".{self._job.id}."
         target = self._plan.target.name
 
-        def excluded(where: Identity, leaf: str) -> bool:
-            return where == place and (leaf == target or (leaf.startswith(".") and mine in leaf))
+        def mine(leaf: str) -> bool:
+            return leaf == target or (leaf.startswith(".") and mark in leaf)
 
         tree = Tree(
             policy=self._job.policy,
             links=self._op.links,
             selection=filter_of(self._op),
-            excluded=excluded,
+            excluded=lambda where: mine if where == place else None,
             check=self._job.check,
             warn=lambda message: note(self._job, self._tally, message),
         )

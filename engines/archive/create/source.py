@@ -205,7 +205,9 @@ class Entry:
         Raises:
             OSError: It is gone, unreadable, or no regular file any more (ESTALE).
         """
-        return self.folder.tree.open_file(self, judged=judged)
+        if judged or self.followed:
+            return self.folder.tree.open_judged(self)
+        return os.open(self.leaf, _FILE_FLAGS, dir_fd=self.folder.handle().fd)
 
     def read_link(self) -> bytes:
         """Where a symbolic link points.
@@ -279,7 +281,8 @@ class Tree:
         policy: Where links may lead when they are followed.
         links: What to do with symbolic links.
         selection: What to leave out.
-        excluded: Whether a name in a folder is never packed: the archive itself and its temporary parts.
+        excluded: For a folder, what tells the names in it that are never packed (the archive itself, its temporary
+            parts); None when there are none.
         check: Called often; may raise.
         warn: Told what was left out, in one display-safe sentence.
     """
@@ -290,7 +293,7 @@ class Tree:
         policy: PathPolicy,
         links: Links,
         selection: Selection,
-        excluded: Callable[[Identity, str], bool],
+        excluded: Callable[[Identity], Callable[[str], bool] | None],
         check: Callable[[], None],
         warn: Callable[[str], None],
     ) -> None:
@@ -303,7 +306,6 @@ class Tree:
         self._warn = warn
         self.reason = ""
         """Why something was left out, if anything was."""
-        self._seen = 0
         self._lock = threading.Lock()
         self._recent: OrderedDict[int, Folder] = OrderedDict()
 
@@ -335,12 +337,10 @@ class Tree:
         self._pair_hardlinks(listing)
         return listing
 
-    def open_file(self, entry: Entry, *, judged: bool = True) -> int:
+    def open_judged(self, entry: Entry) -> int:
         """See `Entry.open_file`."""
         handle = entry.folder.handle()
         fd = os.open(entry.leaf, _FILE_FLAGS ^ (os.O_NOFOLLOW if entry.followed else 0), dir_fd=handle.fd)
-        if not entry.followed and not judged:
-            return fd
         try:
             if entry.followed:
                 self._inside(fd)
@@ -407,10 +407,9 @@ class Tree:
         with os.scandir(handle.fd) as listed:
             items = sorted(listed, key=_leaf)
         found = []
-        takes_all, excluded, identity = self._takes_all, self._excluded, folder.identity
-        for item in items:
-            self._seen += 1
-            if not self._seen % 1024:
+        at_once = self._takes_all and self._excluded(folder.identity) is None
+        for number, item in enumerate(items, 1):
+            if not number % 1024:
                 self._check()
             leaf = item.name
             try:
@@ -418,7 +417,7 @@ class Tree:
             except OSError as error:
                 self._left_out(folder, leaf, error.strerror or str(error))
                 continue
-            if takes_all and info.st_mode & 0o170000 == stat.S_IFREG and not excluded(identity, leaf):
+            if at_once and info.st_mode & 0o170000 == stat.S_IFREG:
                 found.append(Entry(folder, leaf, info))  # nearly always: without a call for each question
                 continue
             entry = self._entry(folder, leaf, info)
@@ -442,7 +441,8 @@ class Tree:
         if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             self._left_out(folder, leaf, f"it is a {_SPECIAL.get(kind, 'special file')}")
             return None
-        if self._excluded(folder.identity, leaf):
+        excluded = self._excluded(folder.identity)
+        if excluded is not None and excluded(leaf):
             self._left_out(folder, leaf, "it is the archive being written")
             return None
         if not self._takes_all and not self._selection.wants(os.fsdecode(folder.prefix) + leaf, info):
@@ -469,14 +469,14 @@ class Tree:
         stack = [self._level(folder, entry, listing)]
         while stack:
             level = stack[-1]
-            below = next(level.rest, None)
-            if below is None:
-                stack.pop()
-                continue
-            if below.kind != "d":
+            for below in level.rest:
+                if below.kind == "d":
+                    break
                 if drops_empty:
                     self._settle(stack, listing)
                 listing.add(below)
+            else:
+                stack.pop()
                 continue
             try:
                 child = self._child(level.folder, below)

@@ -32,10 +32,11 @@ class TarMembers:
     def lay_out(self, entries: Sequence[Entry], space: Space) -> list[Done]:
         """Append members to a space; what became of each."""
         done = []
+        member = self.member
         for entry in entries:
             before = space.length
             try:
-                done.append(self.member(entry, space))
+                done.append(member(entry, space))
             except OSError as error:
                 space.length = before
                 done.append(failed(error))
@@ -47,31 +48,36 @@ class TarMembers:
         Raises:
             OSError: It cannot be read.
         """
-        if entry.kind == "d":
+        kind = entry.kind
+        if kind == "d":
             space.put(self.header(entry, tarformat.FOLDER))
             return Done("d")
-        if entry.kind == "l":
+        if kind == "l":
             space.put(self.header(entry, tarformat.SYMLINK, link=entry.read_link()))
             return Done("l")
-        twin = entry.twin if self._options.hardlinks else None
-        if twin is not None and twin.name != entry.name and twin.packed.result():
+        if entry.twin is None or not self._options.hardlinks:
+            return self._file(entry, space)
+        twin = entry.twin
+        if twin.name != entry.name and twin.packed.result():
             space.put(self.header(entry, tarformat.HARDLINK, link=twin.name))
             return Done("h")
         done = self._file(entry, space)
-        if twin is not None and twin.name == entry.name and not twin.packed.done():
+        if twin.name == entry.name and not twin.packed.done():
             twin.packed.set_result(True)
         return done
 
     def _file(self, entry: Entry, space: Space) -> Done:
         size = entry.size
         head = self.header(entry, tarformat.REGULAR, size=size)
-        space.reserve(len(head) + size + tarformat.BLOCK)
+        start = space.length
+        at = start + len(head)
+        if at + size + tarformat.BLOCK > len(space.view):
+            space.reserve(len(head) + size + tarformat.BLOCK)
         view = space.view
-        at = space.length + len(head)
         end = at + size
         if not read_into(entry, view[at : end + 1]):
             return self._changed_file(entry, space)
-        view[space.length : at] = head
+        view[start:at] = head
         pad = -size % tarformat.BLOCK
         view[end : end + pad] = _PADDING[:pad]
         space.length = end + pad
