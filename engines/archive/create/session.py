@@ -249,5 +249,4 @@ def note(job: Job, tally: Tally, message: str) -> None:
 
 def packed_of(entry: Entry, *, sha256: bytes = b"", record: bytes = b"", kind: str = "") -> Packed:
     """The journal's line for an entry."""
-    kind = kind or ("d" if entry.is_dir else "l" if entry.is_link else "f")
-    return Packed(entry.name, entry.size, entry.mtime_ns, entry.ino, kind, sha256, record)
+    return Packed(entry.name, entry.size, entry.mtime_ns, entry.ino, kind or entry.kind, sha256, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from engines.archive.create import tarformat
 from engines.archive.create.reading import Done, failed, read_into, read_whole
@@ -15,6 +15,8 @@ from engines.archive.create.tarformat import Frame
 from engines.operations import Owner
 
 _PADDING = bytes(tarformat.BLOCK)
+_LISTED: Final = {kind: Done(kind) for kind in "fdl"}
+"""What became of an entry of which there is no more to say than the listing does."""
 
 
 class TarMembers:
@@ -30,7 +32,7 @@ class TarMembers:
             self._sum = lambda data: sha256(data).digest()
 
     def lay_out(self, entries: Sequence[Entry], space: Space) -> list[Done]:
-        """Append members to a space; what became of each."""
+        """Append members to a space; what became of each, nothing when all are as they were listed."""
         done = []
         member = self.member
         for entry in entries:
@@ -40,7 +42,7 @@ class TarMembers:
             except OSError as error:
                 space.length = before
                 done.append(failed(error))
-        return done
+        return [] if all(one is _LISTED.get(one.kind) for one in done) else done
 
     def member(self, entry: Entry, space: Space) -> Done:
         """Append one member; a hard link waits until it is known whether what it links to was packed.
@@ -51,10 +53,10 @@ class TarMembers:
         kind = entry.kind
         if kind == "d":
             space.put(self.header(entry, tarformat.FOLDER))
-            return Done("d")
+            return _LISTED["d"]
         if kind == "l":
             space.put(self.header(entry, tarformat.SYMLINK, link=entry.read_link()))
-            return Done("l")
+            return _LISTED["l"]
         if entry.twin is None or not self._options.hardlinks:
             return self._file(entry, space)
         twin = entry.twin
@@ -81,7 +83,7 @@ class TarMembers:
         pad = -size % tarformat.BLOCK
         view[end : end + pad] = _PADDING[:pad]
         space.length = end + pad
-        return Done("f") if self._sum is None else Done("f", sha256=self._sum(view[at:end]))
+        return _LISTED["f"] if self._sum is None else Done("f", sha256=self._sum(view[at:end]))
 
     def _changed_file(self, entry: Entry, space: Space) -> Done:
         """A file that is not what was listed."""

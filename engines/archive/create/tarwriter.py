@@ -74,6 +74,8 @@ class _Outcome(msgspec.Struct):
     raw: int = 0
     crc: int = 0
     members: list[tuple[Entry, Done]] = msgspec.field(default_factory=list)
+    listed: Sequence[Entry] = ()
+    """Members that are as they were listed; then there are no others."""
     bytes_read: int = 0
     """Bytes of large files."""
     short: list[OpenFile] = msgspec.field(default_factory=list)
@@ -240,6 +242,8 @@ class TarWriter:
                 space, body = answer
                 entries = cast("list[Entry]", chunk.pieces)
                 done = msgspec.msgpack.decode(body, type=list[Done])
+                if not done:
+                    return _Outcome([space.data], listed=entries, space=space)
                 return _Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
         outcome = _Outcome()
         space = self._spaces.take()
@@ -354,8 +358,8 @@ class TarWriter:
             self._crc = codecs.crc32_combine(self._crc, outcome.crc, outcome.raw) if self._raw else outcome.crc
             self._raw += outcome.raw
         self._short.update(id(file) for file in outcome.short)
-        packed = []
-        read = outcome.bytes_read
+        packed = [packed_of(entry) for entry in outcome.listed]
+        read = outcome.bytes_read + sum(entry.size for entry in outcome.listed if entry.kind == "f")
         ended = outcome.ended
         for entry, done in outcome.members:
             kind, changed, digest, link = done.kind, done.changed, done.sha256, b""
