@@ -53,7 +53,22 @@ ZLIB: Final = {("isal", 0): 1, ("isal", 1): 1, ("isal", 3): 2}
 BZIP2: Final[dict[int, int]] = {0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: 9}
 """Block size in units of 100,000 bytes."""
 
-ZSTD: Final[dict[int, int]] = {0: 1, 1: 1, 2: 2, 3: 3, 4: 5, 5: 7, 6: 9, 7: 12, 8: 15, 9: 19}
+
+class ZstdLevel(msgspec.Struct, frozen=True):
+    """A level of Zstandard, other values for some of its parameters, and the bytes of tar stream in a frame."""
+
+    level: int
+    frame: int = 4 * MIB
+    tuned: dict[str, int] = {}
+
+
+ZSTD: Final[dict[int, ZstdLevel]] = {
+    **{step: ZstdLevel(level) for step, level in enumerate((1, 1, 2, 3, 5, 7, 9, 12, 15, 19))},
+    # Tables and frames that fit the caches and matches from 6 bytes: a fifth less processor time for 0.6 % more bytes
+    # (text 2 % more, tables 2 % less).
+    3: ZstdLevel(3, 2 * MIB, {"hash_log": 16, "chain_log": 15, "min_match": 6}),
+}
+"""What our levels are."""
 
 
 class LzmaLevel(msgspec.Struct, frozen=True):
@@ -115,4 +130,3 @@ SOLID: Final = 128 * MIB
 
 ZIP_BLOCK: Final = 1 * MIB
 GZIP_MEMBER: Final = 1 * MIB
-ZSTD_FRAME: Final = 4 * MIB

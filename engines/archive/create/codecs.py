@@ -255,7 +255,11 @@ def zstd_frame(data: Buffer, level: int) -> list[Buffer]:
     if packer is None or _local.zstd_level != level:
         import zstandard
 
-        packer = _local.zstd = zstandard.ZstdCompressor(level=levels.ZSTD[level], write_checksum=True)
+        chosen = levels.ZSTD[level]
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            chosen.level, source_size=chosen.frame, write_checksum=True, **chosen.tuned
+        )
+        packer = _local.zstd = zstandard.ZstdCompressor(compression_params=parameters)
         _local.zstd_level = level
     return [cast("bytes", packer.compress(data))]
 

@@ -24,7 +24,7 @@ from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry, Twin
 from engines.archive.create.space import Space, Spaces
 from engines.archive.create.tarmembers import TarMembers
-from engines.archive.levels import DEFLATE, GZIP_MEMBER, LZMA, MIB, ZSTD_FRAME
+from engines.archive.levels import DEFLATE, GZIP_MEMBER, LZMA, MIB, ZSTD
 from engines.model import Json
 from engines.names import display
 from engines.operations import ArchiveFormat
@@ -509,5 +509,5 @@ def _codec(
         case ArchiveFormat.TAR_XZ:
             return LZMA[level].block, lambda data: codecs.xz_stream(data, level, step)
         case ArchiveFormat.TAR_ZST:
-            return ZSTD_FRAME, lambda data: codecs.zstd_frame(data, level)
+            return ZSTD[level].frame, lambda data: codecs.zstd_frame(data, level)
     raise ValueError(form)
