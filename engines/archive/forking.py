@@ -39,6 +39,13 @@ def fork(life: Callable[[], NoReturn], foreign: Iterable[int]) -> int:
         os._exit(1)
 
 
+def any_ended(pids: Sequence[int]) -> bool:
+    """Whether one of these children has ended; `end` still has to be called for it."""
+    with suppress(ChildProcessError):
+        return any(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) for pid in pids)
+    return True
+
+
 def end(pids: Sequence[int]) -> None:
     """Kill children, whatever they do, and wait until they are gone."""
     for pid in pids:

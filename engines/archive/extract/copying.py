@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from engines.archive.containment import Parts, cannot_make, finish
+from engines.archive.extract.writing import write_all
 from engines.errors import TaskdeckError
 
 _AT_ONCE: Final = 32  # files under way, each with an open descriptor
@@ -24,13 +25,6 @@ _STEP: Final = 4 << 20  # bytes between two looks at whether to stop
 _BLOCK: Final = 1 << 18
 _PATIENCE: Final = 0.04  # seconds between two calls of `check` while it is the copier's turn
 _CANNOT_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
-
-
-def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write every byte: the kernel may take fewer when the disk is nearly full or a limit is near."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
 
 
 class Copy(msgspec.Struct, gc=False):

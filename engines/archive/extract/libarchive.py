@@ -17,10 +17,10 @@ from engines.archive.containment import Parts, escape, file_mode, finish
 from engines.archive.encodings import SAMPLE, Decoder
 from engines.archive.extract import rpm
 from engines.archive.extract.chain import CANNOT
-from engines.archive.extract.copying import write_all
 from engines.archive.extract.libarchive_reader import Archive
 from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.extract.streams import Stream, bzip2_behind, open_stream
+from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError

@@ -18,9 +18,9 @@ from isal import isal_zlib
 from engines.archive.backends import sevenzip as find_sevenzip
 from engines.archive.containment import Parts, cannot_make, file_mode, finish
 from engines.archive.extract import piped, sevenzip_names
-from engines.archive.extract.copying import write_all
+from engines.archive.extract.blocks import Blocks, TruncatedError
 from engines.archive.extract.run import Run
-from engines.archive.extract.tar_headers import Blocks, TruncatedError
+from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
 from engines.process import Tool

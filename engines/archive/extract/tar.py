@@ -8,10 +8,13 @@ from contextlib import contextmanager
 
 from engines.archive.containment import Parts, cannot_make, escape, file_mode, finish, folded
 from engines.archive.encodings import SAMPLE, Decoder
-from engines.archive.extract.copying import Copier, Copy, write_all
+from engines.archive.extract.blocks import Blocks, TruncatedError
+from engines.archive.extract.copying import Copier, Copy
 from engines.archive.extract.run import Run
 from engines.archive.extract.streams import Stream, cut_off, open_stream
-from engines.archive.extract.tar_headers import Blocks, Header, MalformedError, Reader, TruncatedError, malformed
+from engines.archive.extract.tar_headers import Header, MalformedError, Reader, malformed
+from engines.archive.extract.writers import Writers
+from engines.archive.extract.writing import write_all
 from engines.archive.member import Member, MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
@@ -90,29 +93,32 @@ def extract(run: Run) -> None:
     Raises:
         TaskdeckError: see `engines.archive.extract.job.run`.
     """
-    unpacking = _Unpacking(run)
-    try:
-        with opened(run) as archive, unpacking:
-            for index, header in enumerate(archive.reader):
-                unpacking.member(archive, index, header)
-            unpacking.end(archive)
-    except TaskdeckError as error:
-        run.spoiled(run.found.path.name, error)
+    with Writers(run) as writers:  # before the threads begin
+        unpacking = _Unpacking(run, writers)
+        try:
+            with opened(run) as archive, unpacking:
+                for index, header in enumerate(archive.reader):
+                    unpacking.member(archive, index, header)
+                unpacking.end(archive)
+        except TaskdeckError as error:
+            run.spoiled(run.found.path.name, error)
     run.committed(unpacking.count)
 
 
 class _Unpacking:
     """Takes members in the order they come; large ones of a bare tar are left to a `Copier`."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, writers: Writers) -> None:
         self.run = run
         self.count = 0
+        self._writers = writers
         self._copier = Copier(run.job.check)
         self._seen: set[Parts] = set()
         self._folded: set[str] = set()
         self._next_check = 0
         self._since = 0
         self._item = ""
+        self._folder: Parts = ()
         self._archive: Opened | None = None
 
     def member(self, archive: Opened, index: int, header: Header) -> None:
@@ -148,6 +154,7 @@ class _Unpacking:
         """Wait until everything is written, unless it is thrown away anyway."""
         try:
             if kind is None or (self.run.op.keep_broken and issubclass(kind, Exception)):
+                self._writers.settle()
                 self._copier.wait(self._look)
                 self._failures()
         finally:
@@ -169,7 +176,7 @@ class _Unpacking:
             run.budget.ratio(self._item, archive.blocks.position, archive.stream.packed)
             run.progress(min(archive.stream.packed, archive.total) - self._copier.left, archive.total, self._item)
         self._failures()
-        run.committed(self._copier.whole(self.count))
+        run.committed(self._writers.whole(self._copier.whole(self.count)))
 
     def _place(self, archive: Opened, header: Header, done: bool) -> None:
         run = self.run
@@ -181,6 +188,7 @@ class _Unpacking:
         if not parts or (run.select and not run.select.wants(parts)):
             return
         if kind is MemberKind.FOLDER:
+            self._wait_above(parts)
             run.tree.folder(parts, mode=header.mode, mtime=header.mtime)
             run.folders += 1
             return
@@ -214,6 +222,7 @@ class _Unpacking:
                 f"cannot unpack member '{display(header.name, limit=200)}'",
                 "the archive holds it twice",
             )
+        self._writers.wait_for(parts)
         if not done:
             run.tree.unlink(parts)
         return parts
@@ -234,6 +243,7 @@ class _Unpacking:
                 header.name, f"it is a hard link to '{display(header.link, limit=200)}', which was not chosen"
             )
             return
+        self._writers.wait_for(source)
         if not done:
             run.tree.hardlink(source, parts)
         run.wrote()
@@ -243,6 +253,16 @@ class _Unpacking:
         if done:
             run.budget.spend(header.size)
             run.wrote()
+            return
+        folder = parts[:-1]
+        if folder != self._folder:
+            self._wait_above(folder)
+            run.tree.folder(folder)
+            self._folder = folder
+        if header.pieces is None and self._writers.take(header.size, header.name):
+            run.budget.spend(header.size)
+            archive.blocks.fill(self._writers.room(self.count, header.size))
+            self._writers.add(parts, header.mode, header.mtime, header.size)
             return
         descriptor = run.tree.create(parts, file_mode(header.mode))
         whole = taken_over = False
@@ -266,6 +286,12 @@ class _Unpacking:
             if not whole:
                 run.tree.unlink(parts)
         run.files += 1  # one thread only
+
+    def _wait_above(self, folder: Parts) -> None:
+        """See that a file on the way to a folder is met as it would be if all were written in order."""
+        for end in range(1, len(folder) + 1):
+            if folder[:end] in self._seen:
+                self._writers.wait_for(folder[:end])
 
     def _data(self, archive: Opened, descriptor: int, size: int) -> None:
         piece = archive.blocks.piece(size)

@@ -11,10 +11,10 @@ import deflate
 import msgspec
 from isal import isal_zlib
 
-from engines.archive.containment import Parts, cannot_make, file_mode, finish
+from engines.archive.containment import Parts, file_mode, finish
 from engines.archive.extract import zip_codec
-from engines.archive.extract.copying import write_all
 from engines.archive.extract.run import Keeping, Run, member_errors
+from engines.archive.extract.writing import write_all, write_file
 from engines.archive.extract.zip_codec import label
 from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool
 from engines.archive.member import MemberKind
@@ -69,16 +69,7 @@ def _one(run: Run, volumes: Volumes, target: Target, span: bytes, view: memoryvi
         if len(raw) != entry.packed:
             raise damaged(label(entry), "the archive is cut off")
         data = _decode(entry, raw)
-    mode = entry.mode
-    descriptor = run.tree.create(target.parts, file_mode(mode))
-    try:
-        if data:
-            write_all(descriptor, data)
-        finish(descriptor, mode, entry.mtime)
-    except OSError as error:
-        raise cannot_make(target.parts, error) from None
-    finally:
-        os.close(descriptor)
+    write_file(run.tree, target.parts, data, entry.mode, entry.mtime)
 
 
 def _decode(entry: Entry, raw: bytes | memoryview) -> bytes | bytearray | memoryview:
