@@ -68,7 +68,7 @@ def listing(run: Run) -> Listing:
         case family:
             from engines.archive.extract import libarchive, sevenzip
 
-            able = (sevenzip.listing, libarchive.listing)
+            able = (sevenzip.catalogue, libarchive.listing)
             return first_able(run, able[::-1] if family is Family.LIBARCHIVE else able, run.forget)
 
 

@@ -15,6 +15,7 @@ from engines.archive.detect import Family
 from engines.archive.extract import sevenzip_names, sevenzip_stream
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
+from engines.archive.extract.sevenzip_links import read_links
 from engines.archive.extract.sevenzip_list import XAR_TABLE, ListParser
 from engines.archive.extract.sevenzip_run import Outcome, blame, failures, find_password, invoke, refused_links, watcher
 from engines.archive.member import Listing, Member, MemberKind
@@ -54,6 +55,17 @@ def listing(run: Run) -> Listing:
     found.exact = found.format == "7z" and _name_exactly(run, found)
     if len(found.members) > run.limits.max_entries > 0:
         run.budget.declared(0, len(found.members))
+    return found
+
+
+def catalogue(run: Run) -> Listing:
+    """The same for people: with the targets of links, which some formats keep as the members' data.
+
+    Raises:
+        TaskdeckError: see `listing`.
+    """
+    found = listing(run)
+    read_links(run, found)
     return found
 
 

@@ -11,7 +11,8 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -85,23 +86,26 @@ def invoke(
         names: Only these members, exactly.
     """
     program = find_sevenzip(run.job.settings.archive)
-    chosen: list[str] = []
-    descriptor = -1
-    if names:
-        descriptor = os.memfd_create("members", os.MFD_CLOEXEC)
-        with os.fdopen(os.dup(descriptor), "wb") as out:
-            out.write(b"\n".join(os.fsencode(name) for name in names) + b"\n")
-        chosen = ["-spd", f"-i@/proc/self/fd/{descriptor}"]
-    argv = [program, verb, "-bse1", "-sccUTF-8", "-scsUTF-8", *options, *chosen, "--", archive_argument(run)]
-    try:
-        tool = run.job.tool(
-            argv, stdin=(password or "").encode() + b"\n", pass_fds=(descriptor,) if descriptor >= 0 else ()
-        )
+    with told(names) as (chosen, descriptors):
+        argv = [program, verb, "-bse1", "-sccUTF-8", *options, *chosen, "--", archive_argument(run)]
+        tool = run.job.tool(argv, stdin=(password or "").encode() + b"\n", pass_fds=descriptors)
         # a list has no progress in it, and names may hold what ends progress
         return supervise(run, tool, watch, follow, b"\n" if verb == "l" else b"\r\n\b")
+
+
+@contextmanager
+def told(names: Sequence[str]) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Arguments that choose exactly these members, none for all, and the descriptors to pass with them."""
+    if not names:
+        yield ["-scsUTF-8"], ()
+        return
+    descriptor = os.memfd_create("members", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as out:
+            out.write(b"\n".join(os.fsencode(name) for name in names) + b"\n")
+        yield ["-scsUTF-8", "-spd", f"-i@/proc/self/fd/{descriptor}"], (descriptor,)
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def supervise(
