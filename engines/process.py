@@ -140,10 +140,12 @@ class Tool:
         self._drain.join(1)
         return status
 
-    def kill(self) -> None:
-        """End it now and wait for it."""
+    def kill(self, *, wait: bool = True) -> None:
+        """End it now and wait for it; without `wait` call it again later (to end several at once)."""
         if self._process.poll() is None:
             self._process.kill()
+        if not wait:
+            return
         self._process.wait()
         self.stdout.close()
 

@@ -174,8 +174,11 @@ class Session:
         if self.lanes is not None:
             self.lanes.close()
         with self._starting:
-            for tool in self._tools.copy():
-                tool.kill()
+            tools = self._tools.copy()
+        for tool in tools:  # all at once: the system takes 50 ms to take back half a gigabyte
+            tool.kill(wait=False)
+        for tool in tools:
+            tool.kill()
         self.pipeline.close(wait=not failed)
 
     def note(self, message: str) -> None:
