@@ -60,6 +60,9 @@ BAD = {
     "unpack into a file": Bad(
         "unzip good.zip plain", op("unzip", "good.zip", destination="plain"), "path.kind", "it is no folder"
     ),
+    "unpack into a file, below": Bad(
+        "unzip good.zip plain/below", op("unzip", "good.zip", destination="plain/below"), "path.kind", "it is no folder"
+    ),
     "too long": Bad(f"zip {'x' * 300}", op("zip", "x" * 300), "value", "too long"),
     "hostile name": Bad(
         "zip 'no\x1b[31m[b]\u202esuch'",

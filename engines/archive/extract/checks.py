@@ -48,10 +48,10 @@ def check_unzip(op: Unzip, policy: PathPolicy, settings: Settings) -> None:
     """
     check_archive(op, policy, settings)
     folder = Path(op.destination) if op.destination is not None else Path(op.path).parent
-    if op.destination is not None and os.path.lexists(folder) and not folder.is_dir():
-        raise TaskdeckError("path.kind", f"cannot unpack to '{display(folder)}'", "it is no folder")
     while not os.path.lexists(folder):
         folder = folder.parent
+    if not folder.is_dir():
+        raise TaskdeckError("path.kind", f"cannot unpack to '{display(folder)}'", "it is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise TaskdeckError(
             "path.unreadable",
