@@ -45,6 +45,31 @@ def linked_tree(folder: Path, mode: int = 0o644) -> Path:
     return root
 
 
+@pytest.mark.parametrize("form", ["gnutar", "pax", "iso9660"])
+@pytest.mark.parametrize("packed", [[], ["-z"]])
+@pytest.mark.parametrize("chosen", [("b",), ("c", "b"), ("a", "c"), ("z*", "c")])
+def test_hard_link_is_chosen_without_the_file_it_leads_to(
+    tmp_path: Path, form: str, packed: list[str], chosen: tuple[str, ...]
+) -> None:
+    if packed and form == "iso9660":
+        return
+    root = linked_tree(tmp_path)
+    large = b"0123456789abcdef" * 200_000
+    (root / "a").write_bytes(large)
+    (root / "s").symlink_to("a")
+    os.link(root / "s", root / "s2", follow_symlinks=False)
+    names = sorted_names(tmp_path)
+    subprocess.run(["bsdtar", f"--format={form}", *packed, "-cf", "x", *names], cwd=tmp_path, check=True)
+    result = unzip(tmp_path / "x", files=(*chosen, "s2"))
+    assert not result.left_out
+    found = {path.name: path for path in (tmp_path / "out/root").iterdir()}
+    assert len(found) == len(chosen) + 1
+    assert os.readlink(found.pop("s2")) == "a"
+    assert found.pop("z alone", None) is None or "z*" in chosen
+    assert {path.read_bytes() for path in found.values()} == {large}
+    assert len({path.stat().st_ino for path in found.values()}) == 1
+
+
 def cpio(folder: Path, form: str = "newc") -> Path:
     """`root` as a cpio archive, in order of names."""
     subprocess.run(["bsdtar", f"--format={form}", "-cf", "x.cpio", *sorted_names(folder)], cwd=folder, check=True)

@@ -24,7 +24,6 @@ from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError
-from engines.names import display
 
 _OF_DOS: Final = ("lha", "cab", "zip", "rar")
 """Formats whose names are in the code page of whoever made them, not whatever bytes a Unix system had."""
@@ -130,6 +129,7 @@ def extract(run: Run) -> None:
                 run.progress(min(source.packed.position, source.total), source.total, member.name)
                 with Keeping(run, member.name):
                     unpacking.place(member)
+            unpacking.fetch()
         except TaskdeckError:
             unpacking.drop_promised()
             raise
@@ -162,8 +162,28 @@ class _Unpacking:
         """Which file is written instead of an unchosen one that chosen names are links to."""
         self._names: dict[Parts, list[Parts]] = {}
         """All names of files that have several."""
+        self._unmet: dict[Parts, list[tuple[Parts, Member]]] = {}
+        """Chosen hard links by the file they lead to, which was not chosen and had the content."""
         self._promised: set[Parts] = set()
         """Empty files with more names to come, and perhaps their content with those."""
+
+    def fetch(self) -> None:
+        """Chosen hard links of files that were not chosen: read again for the content, which came before them."""
+        if not self._unmet:
+            return
+        run = self._run
+        with opened(run) as self._source:
+            for member in members(run, self._source):
+                with suppress(TaskdeckError):  # no link leads to a name that is refused
+                    links = self._unmet.pop(run.parts(member.name), [])
+                if not links:
+                    continue
+                first, link = links[0]
+                with Keeping(run, link.name), member_errors(link.name):
+                    self._file(member, first, self._blocks(member))
+                    for parts, _ in links[1:]:
+                        run.tree.hardlink(first, parts)
+                    run.wrote(len(links))
 
     def drop_promised(self) -> None:
         """The archive ended too early: remove files whose content did not come."""
@@ -233,8 +253,7 @@ class _Unpacking:
             run.tree.hardlink(first, parts)
             self._names.setdefault(first, [first]).append(parts)
         elif self._unchosen[first] and not member.size:
-            shown = display(member.link, limit=200)
-            run.leave_out(member.name, f"it is a hard link to '{shown}', which was not chosen")
+            self._unmet.setdefault(source, []).append((parts, member))
             return
         else:
             os.close(run.tree.create(parts, file_mode(member.mode)))

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from engines.archive.containment import Parts, cannot_make, escape, file_mode, finish, folded
 from engines.archive.encodings import SAMPLE, Decoder
 from engines.archive.extract.blocks import Blocks, TruncatedError
@@ -60,7 +62,7 @@ def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
         finally:
             stream.close()
             run.encoding = decoder.chosen
-            if decoder.guessed:
+            if decoder.guessed and decoder.hint not in run.warnings:
                 run.warn(decoder.hint)
 
 
@@ -100,6 +102,7 @@ def extract(run: Run) -> None:
                 for index, header in enumerate(archive.reader):
                     unpacking.member(archive, index, header)
                 unpacking.end(archive)
+                unpacking.fetch()
         except TaskdeckError as error:
             run.spoiled(run.found.path.name, error)
     run.committed(unpacking.count)
@@ -114,6 +117,8 @@ class _Unpacking:
         self._writers = writers
         self._copier = Copier(run.job.check)
         self._seen: set[Parts] = set()
+        self._unmet: dict[Parts, list[tuple[Parts, Header]]] = {}
+        """Chosen hard links by the file they lead to, which was not chosen."""
         self._folded: set[str] = set()
         self._next_check = 0
         self._since = 0
@@ -146,6 +151,46 @@ class _Unpacking:
             self._look()
         if not archive.reader.ended and self.count == 0:
             raise MalformedError("it holds nothing")
+
+    def fetch(self) -> None:
+        """Chosen hard links of files that were not chosen: read again for the content, which came before them."""
+        if not self._unmet:
+            return
+        with opened(self.run) as archive:
+            archive.descriptor = None  # it is closed before the `Copier` has done
+            for header in archive.reader:
+                end = archive.blocks.position + header.size + -header.size % 512
+                if header.kind in (MemberKind.FILE, MemberKind.SYMLINK):
+                    self._instead(archive, header)
+                self._archive, self._item = archive, header.name
+                if archive.blocks.position >= self._next_check:
+                    self._look()
+                archive.blocks.skip(end - archive.blocks.position)
+        for links in self._unmet.values():
+            for _, header in links:
+                shown = display(header.link, limit=200)
+                self.run.leave_out(header.name, f"it is a hard link to '{shown}', which was not chosen")
+
+    def _instead(self, archive: Opened, header: Header) -> None:
+        """Write a file that was not chosen under the names that were."""
+        run = self.run
+        try:
+            links = self._unmet.pop(run.parts(header.name), None)
+        except TaskdeckError:
+            return  # no link leads to such a name
+        if links is None:
+            return
+        first, link = links[0]
+        try:
+            if header.kind is MemberKind.SYMLINK:
+                header.name = link.name
+                self._symlink(first, header)
+            else:
+                self._file(archive, first, header, done=False)
+            for parts, link in links[1:]:
+                self._hardlink(parts, msgspec.structs.replace(link, link="/".join(first)), done=False)
+        except TaskdeckError as error:
+            run.spoiled(link.name, error)
 
     def __enter__(self) -> None:
         return None
@@ -199,10 +244,14 @@ class _Unpacking:
             self._file(archive, again, header, done)
         elif kind is MemberKind.HARDLINK:
             self._hardlink(again, header, done)
-        elif run.tree.symlink(again, header.link):
-            run.links += 1
         else:
-            run.leave_out(header.name, "it is a link that leads outside")
+            self._symlink(again, header)
+
+    def _symlink(self, parts: Parts, header: Header) -> None:
+        if self.run.tree.symlink(parts, header.link):
+            self.run.links += 1
+        else:
+            self.run.leave_out(header.name, "it is a link that leads outside")
 
     def _again(self, parts: Parts, header: Header, done: bool) -> Parts | None:
         """Settle a name that came before: in a tar the later member replaces the earlier one."""
@@ -235,13 +284,10 @@ class _Unpacking:
         if source == parts:
             return
         if source in run.tree.links:  # a second name of a link is a link of the same target
-            if not run.tree.symlink(parts, run.tree.links[source]):
-                run.leave_out(header.name, "it is a link that leads outside")
+            self._symlink(parts, msgspec.structs.replace(header, link=run.tree.links[source]))
             return
         if run.select and source not in self._seen:
-            run.leave_out(
-                header.name, f"it is a hard link to '{display(header.link, limit=200)}', which was not chosen"
-            )
+            self._unmet.setdefault(source, []).append((parts, header))
             return
         self._writers.wait_for(source)
         if not done:
