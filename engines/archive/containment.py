@@ -142,6 +142,7 @@ class Tree:
         self._pins: dict[tuple[int, int], tuple[Parts, int]] = {}
         self._modes: dict[Parts, tuple[int | None, float | None]] = {}
         self._links: dict[Parts, str] = {}
+        self._link_times: dict[Parts, float] = {}
         self._reserved: set[Parts] = set()
         self.strict: dict[Parts, int] = {}
         """Folders whose own mode would lock their owner out: `finish` leaves them open, for whoever publishes."""
@@ -174,6 +175,7 @@ class Tree:
             self._busy.clear()
         self._modes.clear()
         self._links.clear()
+        self._link_times.clear()
         self._reserved.clear()
         self.strict.clear()
 
@@ -255,12 +257,18 @@ class Tree:
             os.unlink(parts[-1], dir_fd=parent)
             os.link(source[-1], parts[-1], src_dir_fd=first, dst_dir_fd=parent, follow_symlinks=False)
 
-    def symlink(self, parts: Parts, target: str) -> bool:
-        """Note a symbolic link for `finish`; False (and no link) when its target would lie outside."""
+    def symlink(self, parts: Parts, target: str, mtime: float | None = None) -> bool:
+        """Note a symbolic link for `finish`; False (and no link) when its target would lie outside.
+
+        Args:
+            mtime: The link's own time.
+        """
         if not parts or not link_stays_inside(parts, target):
             self._reserved.add(parts)  # a member beneath a link that was left out is an attempt to escape too
             return False
         self._links[parts] = target
+        if mtime is not None:
+            self._link_times[parts] = mtime
         return True
 
     def reserve(self, parts: Parts) -> None:
@@ -313,6 +321,10 @@ class Tree:
             os.symlink(target, parts[-1], dir_fd=parent)
         except OSError as error:
             raise cannot_make(parts, error) from None
+        mtime = self._link_times.get(parts)
+        if mtime is not None:
+            with suppress(OSError, OverflowError, ValueError):  # as in `set_times`
+                os.utime(parts[-1], (mtime, mtime), dir_fd=parent, follow_symlinks=False)
 
     def _descriptor(self, parts: Parts, slot: int = 0) -> int:
         """The folder's descriptor; it stays open until this thread asks for another one in the same slot.

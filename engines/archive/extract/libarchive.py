@@ -213,7 +213,7 @@ class _Unpacking:
     def _write(self, member: Member, parts: Parts) -> None:
         run, name = self._run, member.name
         if member.kind is MemberKind.SYMLINK:
-            if run.tree.symlink(parts, member.link):
+            if run.tree.symlink(parts, member.link, member.mtime):
                 run.links += 1
             else:
                 run.leave_out(name, "it is a link that leads outside")

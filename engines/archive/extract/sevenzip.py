@@ -159,15 +159,18 @@ def extract(run: Run) -> None:
 
 def _mend_links(run: Run, outcome: Outcome, wanted: Sequence[Member]) -> None:
     """Make the links that stay inside after all; 7zz left an empty file in place of each."""
-    names = {member.name for member in wanted}
+    members = {member.name: member for member in wanted}
     for text in refused_links(outcome):
-        cuts = [at for at in range(len(text)) if text.startswith(" : ", at) and text[:at] in names]
+        cuts = [at for at in range(len(text)) if text.startswith(" : ", at) and text[:at] in members]
         if not cuts:
             continue
         name, target = text[: cuts[-1]], text[cuts[-1] + 3 :]
         parts = run.parts(name)
         run.tree.unlink(parts)
-        if not run.tree.symlink(parts, target):
+        above = members.get(name.rpartition("/")[0])
+        if above is not None and above.kind is MemberKind.FOLDER:  # its time is that of this change now
+            run.tree.folder(parts[:-1], mode=above.mode, mtime=above.mtime)
+        if not run.tree.symlink(parts, target, members[name].mtime):
             run.leave_out(name, "it is a link that leads outside")
         else:
             run.links += 1

@@ -127,7 +127,7 @@ def _members(run: Run, blocks: Blocks, members: Sequence[Member], wanted: Sequen
 def _link(run: Run, blocks: Blocks, member: Member, parts: Parts) -> None:
     target = blocks.take(member.size)
     _verify(member, isal_zlib.crc32(target))
-    if run.tree.symlink(parts, os.fsdecode(target)):
+    if run.tree.symlink(parts, os.fsdecode(target), member.mtime):
         run.links += 1
     else:
         run.leave_out(member.name, "it is a link that leads outside")

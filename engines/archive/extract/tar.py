@@ -248,7 +248,7 @@ class _Unpacking:
             self._symlink(again, header)
 
     def _symlink(self, parts: Parts, header: Header) -> None:
-        if self.run.tree.symlink(parts, header.link):
+        if self.run.tree.symlink(parts, header.link, header.mtime):
             self.run.links += 1
         else:
             self.run.leave_out(header.name, "it is a link that leads outside")

@@ -125,7 +125,7 @@ def link(run: Run, volumes: Volumes, target: Target) -> None:
     """A symbolic link: its target is the member's content."""
     entry = target.entry
     with Keeping(run, entry.name):
-        if run.tree.symlink(target.parts, _leads_to(volumes, target)):
+        if run.tree.symlink(target.parts, _leads_to(volumes, target), entry.mtime):
             run.links += 1
         else:
             run.leave_out(entry.name, "it is a link that leads outside")
