@@ -52,7 +52,7 @@ def _packing(folder: Path, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _reaped(child: subprocess.Popen[bytes]) -> None:
+def reaped(child: subprocess.Popen[bytes]) -> None:
     """Wait for a child's end. (`wait` with a timeout only looks after 32, 64 and 114 ms.)
 
     Raises:
@@ -79,7 +79,7 @@ def foreground(corpus: Path, folder: Path, kind: str, chance: random.Random, roo
         _packing(folder, _delay(chance, kind))
         begun = time.perf_counter()
         os.kill(child.pid, signal.SIGTERM)
-        _reaped(child)
+        reaped(child)
         spent = time.perf_counter() - begun
         said = child.stderr.read() if child.stderr else b""
     if b"task.cancelled" not in said or os.listdir(folder):

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.archives import make_corpus, make_small
+from benchmarks.cancel import reaped
 from engines.archive.backends import bundled_sevenzip
 from engines.model import Action, Actor, TaskState, TaskView
 from engines.settings import Settings, TasksSettings
@@ -65,7 +66,7 @@ def cancel(archive: Path, folder: Path, root: Path, after: float) -> float | Non
         time.sleep(after)
         begun = time.perf_counter()
         child.send_signal(signal.SIGTERM)
-        child.wait(_DEADLINE)
+        reaped(child)
         spent = time.perf_counter() - begun
         said = child.stderr.read() if child.stderr else b""
     if b"task.cancelled" in said and not os.listdir(folder):

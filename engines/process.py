@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,16 @@ _LONGEST_LINE: Final = 65536
 def environment(**extra: str) -> dict[str, str]:
     """The environment given to children: what programs need to run, nothing that may hold a secret."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | {"LC_ALL": "C.UTF-8"} | extra
+
+
+def readable(descriptor: int, seconds: float) -> bool:
+    """Wait until there is something to read, the end included; False when there was nothing for so long.
+
+    `select.select` would fail for descriptors from 1024 on, which a process with many files open has.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
 
 
 @cache

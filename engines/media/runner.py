@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import resource
-import select
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from engines.errors import TaskdeckError
-from engines.process import Tool
+from engines.process import Tool, readable
 
 TICK: Final = 0.05
 """Seconds between two looks at the task's controls."""
@@ -139,7 +138,7 @@ def pump(
                     "the file may be damaged; try `mediatest`",
                     detail=tool.errors,
                 )
-            if not select.select([pipe], [], [], TICK)[0]:
+            if not readable(pipe, TICK):
                 continue
             block = os.read(pipe, 65536)
             if not block:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import select
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from engines.errors import TaskdeckError
 from engines.media.runner import TICK, Patience, Runs
+from engines.process import readable
 
 _MEMORY: Final = 3 << 30
 _LINE: Final = 1 << 26
@@ -73,7 +73,7 @@ class WorkerPipe:
             if patience.exhausted():
                 self.close()
                 raise TaskdeckError("task.timeout", "reading the media file took too long", "it may be damaged")
-            if not select.select([pipe], [], [], TICK)[0]:
+            if not readable(pipe, TICK):
                 continue
             block = os.read(pipe, 1 << 16)
             if not block or len(self._rest) > _LINE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import subprocess
 import tarfile
 import threading
@@ -371,3 +372,23 @@ def test_empty_tar_is_an_archive(tmp_path: Path, options: list[str]) -> None:
     subprocess.run(["tar", *options, "-cf", str(archive), "-T", "/dev/null"], check=True)
     assert info(archive).files == run_test(ZipTest(path=str(archive)), RecordingJob(tmp_path)).files == 0
     assert unzip(archive, tmp_path / "out").files == 0
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst"])
+def test_beginning_of_a_single_file_that_is_cut_off_is_kept_on_request(tmp_path: Path, suffix: str) -> None:
+    content = random.Random(1).randbytes(300_000) * 12
+    (tmp_path / "big.txt").write_bytes(content)
+    packer = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd"}[suffix]
+    subprocess.run([packer, "-q", "-k", "-1", "big.txt"], cwd=tmp_path, check=True)
+    (tmp_path / "big.txt").unlink()
+    archive = tmp_path / f"big.txt.{suffix}"
+    os.truncate(archive, archive.stat().st_size * 3 // 4)
+    with pytest.raises(TaskdeckError):
+        unzip(archive, tmp_path / "out")
+    assert os.listdir(tmp_path) == [archive.name]
+    result = unzip(archive, tmp_path / "out", keep_broken=True)
+    kept = tmp_path / "out (incomplete)"
+    found = (kept / "big.txt").read_bytes()
+    assert content.startswith(found) and found
+    assert result.broken_count == 1 and f"first {len(found):,} bytes" in result.broken[0].why
+    assert "big.txt" in (kept / "NOT-UNPACKED.txt").read_text()

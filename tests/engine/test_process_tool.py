@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import TaskdeckError
-from engines.process import Tool, environment
+from engines.process import Tool, environment, readable
 
 PYTHON = sys.executable
 
@@ -103,3 +105,21 @@ def test_tool_dies_with_a_parent_that_is_killed() -> None:
     while os.path.exists(f"/proc/{pid}") and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_wait_for_output_takes_descriptors_beyond_1024() -> None:
+    """`select` does not, and a process that holds many files open has such."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    reading, writing = os.pipe()
+    far = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 1500)
+    try:
+        assert far >= 1500 and not readable(far, 0)
+        os.write(writing, b"x")
+        assert readable(far, 10) and os.read(far, 1) == b"x"
+        os.close(writing)
+        assert readable(far, 10) and os.read(far, 1) == b""
+    finally:
+        os.close(far)
+        os.close(reading)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

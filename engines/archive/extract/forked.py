@@ -31,7 +31,7 @@ T = TypeVar("T")
 FEWEST: Final = 400
 """Members from which children are worth their start (3 to 5 ms each)."""
 _MOST: Final = 16
-_TICK: Final = 10  # milliseconds between two looks at whether to stop
+_TICK: Final = 5  # milliseconds between two looks at whether to stop
 _NUMBER: Final = struct.Struct("<I")
 _QUEUED: Final = 8192  # bytes: every batch number up to here fits a pipe at once
 

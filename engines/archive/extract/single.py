@@ -11,6 +11,7 @@ from engines.archive.extract.streams import open_stream
 from engines.archive.extract.writing import write_all
 from engines.archive.member import Member
 from engines.archive.volumes import Volumes
+from engines.errors import TaskdeckError
 
 
 def extract(run: Run) -> None:
@@ -23,6 +24,7 @@ def extract(run: Run) -> None:
     with Volumes(run.found.volumes) as volumes, Keeping(run, name), member_errors(name):
         mtime = os.stat(run.found.volumes[0]).st_mtime
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
+        before = run.budget.written
         descriptor = run.tree.create(parts, 0o644)
         whole = False
         try:
@@ -34,12 +36,24 @@ def extract(run: Run) -> None:
                 write_all(descriptor, block)
             finish(descriptor, None, mtime)
             whole = True
+        except TaskdeckError as error:
+            if not (run.op.keep_broken and error.code == "archive.damaged" and run.budget.written > before):
+                raise
+            finish(descriptor, None, mtime)
+            whole = True
+            run.wrote()
+            raise _begun(error, run.budget.written - before) from None
         finally:
             os.close(descriptor)
             stream.close()
             if not whole:
                 run.tree.unlink(parts)
         run.wrote()
+
+
+def _begun(error: TaskdeckError, size: int) -> TaskdeckError:
+    """The error for a file whose beginning is kept."""
+    return TaskdeckError(error.code, error.message, f"{error.why}; its first {size:,} bytes are saved")
 
 
 def test(run: Run) -> None:

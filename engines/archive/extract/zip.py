@@ -45,7 +45,7 @@ def extract(run: Run) -> None:
         if any(needs_tool(entry) for entry in directory.entries):
             from engines.archive.extract import sevenzip
 
-            unlock(run, volumes, [Target(entry, ()) for entry in directory.entries])
+            unlock(run, volumes, [Target(entry, ()) for entry in directory.entries], all_now=True)
             sevenzip.extract(run)
             return
         targets, links = plan(run, directory)
@@ -186,8 +186,9 @@ def test(run: Run) -> None:
     with Volumes(run.found.volumes) as volumes:
         directory = load(run, volumes)
         targets = [Target(entry, ()) for entry in directory.entries if entry.kind is not MemberKind.FOLDER]
-        unlock(run, volumes, targets)
-        if any(needs_tool(entry) for entry in directory.entries):
+        tool = any(needs_tool(entry) for entry in directory.entries)
+        unlock(run, volumes, targets, all_now=tool)
+        if tool:
             from engines.archive.extract import sevenzip
 
             sevenzip.test(run)

@@ -228,12 +228,32 @@ class WrongPasswordError(Exception):
     """The password does not open this member."""
 
 
-def aes_key(entry: Entry, salt: bytes, verifier: bytes, password: bytes) -> tuple[bytes, bytes]:
-    """Encryption and authentication keys (WinZip AE-1/AE-2: PBKDF2-HMAC-SHA1, 1000 rounds).
+AesKeys = tuple[bytes, bytes]
+"""Encryption and authentication keys of a member."""
+
+
+def aes_salt(entry: Entry, volumes: Volumes, start: int, end: int) -> bytes:
+    """What keys are made from, with the two bytes that verify them behind it.
+
+    Raises:
+        TaskdeckError: `archive.damaged` when there is no room for them.
+    """
+    size = (entry.aes & 3) * 4 + 4
+    if end - start < size + 12:
+        raise damaged(label(entry), "its data is too short")
+    return volumes.pread(size + 2, start)
+
+
+def aes_keys(entry: Entry, salt: bytes, password: bytes) -> AesKeys:
+    """The keys a password gives (WinZip AE-1/AE-2: PBKDF2-HMAC-SHA1, 1000 rounds): a millisecond of work.
+
+    Args:
+        salt: see `aes_salt`.
 
     Raises:
         WrongPasswordError: The two verification bytes differ.
     """
+    salt, verifier = salt[:-2], salt[-2:]
     width = (entry.aes & 3) * 8 + 8
     derived = hashlib.pbkdf2_hmac("sha1", password, salt, 1000, 2 * width + 2)
     if not hmac.compare_digest(derived[2 * width :], verifier):
@@ -241,24 +261,19 @@ def aes_key(entry: Entry, salt: bytes, verifier: bytes, password: bytes) -> tupl
     return derived[:width], derived[width : 2 * width]
 
 
-def decrypt_aes(entry: Entry, volumes: Volumes, start: int, end: int, password: bytes) -> Iterator[bytes]:
+def decrypt_aes(entry: Entry, volumes: Volumes, start: int, end: int, keys: AesKeys) -> Iterator[bytes]:
     """The compressed bytes of an AES member; the authentication code is checked at the end.
 
     Raises:
-        WrongPasswordError: see `aes_key`.
         TaskdeckError: `archive.damaged` when the code is wrong.
     """
     from Cryptodome.Cipher import AES
     from Cryptodome.Util import Counter
 
-    salt_size = (entry.aes & 3) * 4 + 4
-    if end - start < salt_size + 12:
-        raise damaged(label(entry), "its data is too short")
-    head = volumes.pread(salt_size + 2, start)
-    key, mac_key = aes_key(entry, head[:salt_size], head[salt_size:], password)
+    key, mac_key = keys
     cipher = AES.new(key, AES.MODE_CTR, counter=Counter.new(128, little_endian=True, initial_value=1))
     code = hmac.new(mac_key, digestmod="sha1")
-    for block in packed_blocks(volumes, start + salt_size + 2, end - 10):
+    for block in packed_blocks(volumes, start + (entry.aes & 3) * 4 + 6, end - 10):
         code.update(block)
         yield cipher.decrypt(block)
     if not hmac.compare_digest(code.digest()[:10], volumes.pread(10, end - 10)):

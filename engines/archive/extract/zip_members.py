@@ -17,6 +17,7 @@ from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.extract.writing import write_all, write_file
 from engines.archive.extract.zip_codec import label
 from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool
+from engines.archive.extract.zip_passwords import Keyring
 from engines.archive.member import MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
@@ -31,7 +32,8 @@ class Target(msgspec.Struct, gc=False):
 
     entry: Entry
     parts: Parts
-    password: bytes = b""
+    keyring: Keyring | None = None
+    """What opens it, where it is encrypted."""
 
 
 Batch = list[Target]
@@ -90,8 +92,8 @@ def _decode(entry: Entry, raw: bytes | memoryview) -> bytes | bytearray | memory
 def _content(volumes: Volumes, target: Target, start: int, end: int) -> Iterator[bytes]:
     entry = target.entry
     blocks = (
-        zip_codec.decrypt_aes(entry, volumes, start, end, target.password)
-        if entry.encrypted
+        zip_codec.decrypt_aes(entry, volumes, start, end, target.keyring.keys(entry, volumes, start, end))
+        if target.keyring
         else zip_codec.packed_blocks(volumes, start, end)
     )
     return zip_codec.unpack(entry, blocks)
