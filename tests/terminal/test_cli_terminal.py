@@ -134,6 +134,19 @@ def test_a_password_is_asked_for_and_not_shown(station: Station) -> None:
     assert station.run("unzip", "films.7z", "out", "--password-stdin", stdin=b"open sesame\n").returncode == 0
 
 
+def test_a_missing_password_is_asked_for_once(station: Station) -> None:
+    station.run("resume", "--all")
+    station.run("zip", "films", "7z", "--password-stdin", stdin=b"open sesame\n")
+    terminal = Terminal(station, "unzip", "films.7z", "out")
+    terminal.expect(b"Password for")
+    for value in ("3", "4"):  # each is announced while the task still waits for the password
+        assert station.run("priority", task_of(station)["id"], value).returncode == 0
+    terminal.send(b"open sesame\n")
+    assert terminal.end() == 0
+    assert terminal.seen.count(b"Password for") == 1
+    assert b"Archive Extracted Successfully!" in terminal.seen
+
+
 def test_the_daemon_survives_the_hang_up_of_the_terminal_that_started_it(tmp_path: Path) -> None:
     station = Station(tmp_path)
     try:

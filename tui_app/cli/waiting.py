@@ -47,6 +47,7 @@ def wait_for(client: LocalClient, view: TaskView, *, quiet: bool = False) -> Tas
 
 
 def _follow(client: LocalClient, view: TaskView, meter: Meter | None) -> TaskView:
+    unlocked = -1  # revision: what was announced before it asks for nothing any more
     try:
         for _event, data in client.stream(task_path(view.id).replace("/tasks/", "/stream/")):
             view = msgspec.json.decode(data, type=TaskView)
@@ -54,10 +55,10 @@ def _follow(client: LocalClient, view: TaskView, meter: Meter | None) -> TaskVie
                 meter.show(view)
             if view.terminal:
                 return view
-            if view.reason is WaitReason.PASSWORD:
+            if view.reason is WaitReason.PASSWORD and view.rev > unlocked:
                 if meter is not None:
                     meter.clear()
-                _unlock(client, view)
+                unlocked = _unlock(client, view).rev
     except TaskdeckError as error:
         if error.code != "daemon.absent":
             raise
@@ -79,7 +80,7 @@ def _wait_for_daemon(client: LocalClient, view: TaskView, error: TaskdeckError) 
     ) from error
 
 
-def _unlock(client: LocalClient, view: TaskView) -> None:
+def _unlock(client: LocalClient, view: TaskView) -> TaskView:
     try:
         password = secret.ask(f"Password for {view.title}")
     except TaskdeckError:
@@ -89,7 +90,7 @@ def _unlock(client: LocalClient, view: TaskView) -> None:
             "it waits for a password",
             f"give it with `taskdeck unlock {view.id} --password-stdin`",
         ) from None
-    client.post(task_path(view.id, "/unlock"), TaskView, wire.UnlockRequest({"password": password}))
+    return client.post(task_path(view.id, "/unlock"), TaskView, wire.UnlockRequest({"password": password}))
 
 
 def _ask(client: LocalClient, view: TaskView) -> None:
