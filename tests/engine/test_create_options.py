@@ -13,10 +13,10 @@ import pytest
 
 from engines.archive.create import convert, estimate
 from engines.archive.create.checks import check_convert, check_zip
-from engines.archive.create.codecs import Buffer
 from engines.archive.create.job import run
 from engines.archive.create.output import SingleOutput
 from engines.archive.create.result import ZipResult, zip_reply
+from engines.archive.create.space import Buffer
 from engines.archive.manifest import lines, read
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.archive.create.codecs import Buffer
 from engines.archive.create.output import SingleOutput, WriteBehind
+from engines.archive.create.space import Buffer
 
 
 class Held(SingleOutput):

@@ -12,8 +12,8 @@ from typing import Final
 
 from engines.archive import backends, levels
 from engines.archive.create import codecs
-from engines.archive.create.codecs import Buffer
 from engines.archive.create.session import Session
+from engines.archive.create.space import Buffer
 from engines.errors import TaskdeckError
 
 _SEGMENT: Final = 3_440_000

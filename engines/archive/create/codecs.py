@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from engines.archive import levels
+from engines.archive.create.space import Buffer
 from engines.archive.levels import Engine
 
 
@@ -31,8 +32,6 @@ def _optional(name: str) -> Any:
 isal_zlib: Any = _optional("isal.isal_zlib")
 zlib_ng: Any = _optional("zlib_ng.zlib_ng")
 libdeflate: Any = _optional("deflate")
-
-Buffer = bytes | bytearray | memoryview
 
 DICTIONARY: Final = 32768
 """Bytes of earlier input that a deflate block may refer to."""
@@ -262,8 +261,3 @@ def zstd_frame(data: Buffer, level: int) -> list[Buffer]:
         packer = _local.zstd = zstandard.ZstdCompressor(compression_params=parameters)
         _local.zstd_level = level
     return [cast("bytes", packer.compress(data))]
-
-
-def has_zstd() -> bool:
-    """Whether tar.zst can be made (there is no stand-in in the standard library)."""
-    return importlib.util.find_spec("zstandard") is not None

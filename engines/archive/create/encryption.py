@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
-from engines.archive.create.codecs import Buffer
+from engines.archive.create.space import Buffer
 from engines.errors import TaskdeckError
 
 SALT: Final = 16

@@ -14,6 +14,7 @@ from engines.archive.create.plan import as_zip, filter_of, options_of, plans_of
 from engines.archive.create.reading import OpenFile
 from engines.archive.create.session import Options
 from engines.archive.create.source import Entry, Listing, Tree
+from engines.archive.create.space import Buffer
 from engines.archive.formats import FORMATS
 from engines.archive.levels import DEFLATE, MIB
 from engines.job import Job
@@ -159,7 +160,7 @@ def _places(listing: Listing) -> list[tuple[Entry, int]]:
     return [place for start in (0, 4, 2, 6, 1, 5, 3, 7) for place in places[start::8]]
 
 
-def _pack(data: bytes, options: Options, check: Callable[[], None]) -> list[codecs.Buffer]:
+def _pack(data: bytes, options: Options, check: Callable[[], None]) -> list[Buffer]:
     level = options.level
     match options.format:
         case ArchiveFormat.TAR:

@@ -11,9 +11,9 @@ from typing import Final
 
 from engines.archive import backends
 from engines.archive.create import codecs
-from engines.archive.create.codecs import Buffer
 from engines.archive.create.memoryfile import MemoryFile
 from engines.archive.create.session import Session
+from engines.archive.create.space import Buffer
 from engines.archive.create.xzblocks import lzma2_chunks
 from engines.archive.levels import SevenZipLevel
 from engines.errors import TaskdeckError

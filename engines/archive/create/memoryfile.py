@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from mmap import ACCESS_READ, mmap
 
-from engines.archive.create.codecs import Buffer
+from engines.archive.create.space import Buffer
 
 
 class MemoryFile:

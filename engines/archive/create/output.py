@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from engines.archive.create.codecs import Buffer
+from engines.archive.create.space import Buffer
 
 _IOV_MAX: Final = 512
 _BEHIND: Final = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import stat
@@ -11,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from engines.archive.create.codecs import has_zstd
 from engines.archive.create.pipeline import thread_count
 from engines.archive.create.select import Filter, parse_bytes, parse_moment
 from engines.archive.create.session import Options
@@ -55,7 +55,7 @@ def options_of(op: Zip, settings: Settings, secrets: Mapping[str, str]) -> Optio
         raise TaskdeckError("password.needed", "cannot encrypt names", "no password was given", "give a password")
     if op.single_member and op.format is not ArchiveFormat.TAR_GZ:
         raise _cannot(info.label, "--single-member", "only tar.gz has members", "leave it out")
-    if op.format is ArchiveFormat.TAR_ZST and not has_zstd():
+    if op.format is ArchiveFormat.TAR_ZST and importlib.util.find_spec("zstandard") is None:
         raise _cannot(info.label, "compression", "the package zstandard is not installed", "install it with pip")
     if password:
         from engines.archive.create.encryption import require_aes

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engines.archive.create.codecs import Buffer, lzma2_piece
+from engines.archive.create.codecs import lzma2_piece
+from engines.archive.create.space import Buffer
 from engines.archive.levels import MIB, LzmaLevel
 
 SIGNATURE_HEADER: Final = 32

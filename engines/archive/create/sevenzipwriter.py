@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from engines.archive.create import codecs
-from engines.archive.create.codecs import Buffer
 from engines.archive.create.lzma2 import Lzma2
 from engines.archive.create.memoryfile import MemoryFile
 from engines.archive.create.reading import OpenFile, read_whole
@@ -22,6 +21,7 @@ from engines.archive.create.session import FIXED_TIME, Session, packed_of
 from engines.archive.create.sevenzipformat import SIGNATURE_HEADER, Encryption, Key, Solid, Stored, trailer
 from engines.archive.create.sevenzipplan import cuts, solids
 from engines.archive.create.source import Entry
+from engines.archive.create.space import Buffer
 from engines.archive.levels import MIB, SEVENZIP
 
 _SMALL: Final = 256 << 10

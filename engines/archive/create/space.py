@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmap import mmap
 from typing import Final
 
+Buffer = bytes | bytearray | memoryview
+
 _KEPT: Final = 3 << 20
 """Bytes of the largest memory that is kept for the next batch, unless all are larger."""
 

@@ -7,32 +7,29 @@ such streams to follow one another (RFC 1952 2.2), and a job can go on after any
 
 from __future__ import annotations
 
-import errno
-import os
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from typing import Final, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from engines.archive.create import bzip2, codecs, tarformat
-from engines.archive.create.codecs import Buffer
+from engines.archive.create import sparse, tarformat
 from engines.archive.create.journal import Packed
 from engines.archive.create.reading import Done, OpenFile, failed
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry, Twin
-from engines.archive.create.space import Space, Spaces
+from engines.archive.create.space import Buffer, Space, Spaces
 from engines.archive.create.tarmembers import TarMembers
-from engines.archive.levels import DEFLATE, GZIP_MEMBER, LZMA, MIB, ZSTD
+from engines.archive.levels import MIB
 from engines.model import Json
 from engines.names import display
 from engines.operations import ArchiveFormat
 
+if TYPE_CHECKING:
+    from engines.archive.create.bzip2 import Bzip2Program
+    from engines.archive.create.gzipmember import GzipMember, Link
+
 _SMALL: Final = 256 << 10
 """Files up to this size are read whole by one thread."""
-_SPARSE_FROM: Final = 128 << 10
-_GZIP_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _ZEROS: Final = bytes(MIB)
 _ROOM: Final = _SMALL + 128 * 1024
 """Bytes by which the last member and what is not counted (padding, long names) may exceed a chunk."""
@@ -94,38 +91,57 @@ class TarWriter:
         self._session = session
         self._options = session.options
         self._chunk = _Chunk()
-        self._tail: Future[bytes] | None = None
-        self._crc = 0
-        self._raw = 0
         self._short: set[int] = set()
         self._filling = False
-        form, level = session.options.format, session.options.level
-        self._single = form is ArchiveFormat.TAR_GZ and session.options.single_member
-        self._block, self._codec = _codec(form, level, session.step)
-        self._share = 1.0 if self._codec is None else 2.0
+        self._block = MIB
+        """Bytes of tar stream in a chunk."""
+        self._stretch = 0
+        """Most bytes of a file that are read at once; 0: a chunk's."""
+        self._share = 1.0
         """Bytes that a byte of a chunk takes while it is under way: the packed ones too."""
-        self._program: bzip2.Bzip2Program | None = None
-        if form is ArchiveFormat.TAR_BZ2 and bzip2.worthwhile(session):
-            self._program = bzip2.Bzip2Program(session)
-            session.pipeline.widen()
-            self._left = session.total
-            self._share = 0.5  # most of them wait packed for a slower one before them
-            self._block, self._codec = self._program.segment(self._left), self._program.pack
+        self._codec: Callable[[Buffer], Sequence[Buffer]] | None = None
+        self._xz: Callable[[list[Buffer]], Sequence[Buffer]] | None = None
+        self._gzip: GzipMember | None = None
+        self._program: Bzip2Program | None = None
+        if session.options.format is not ArchiveFormat.TAR:
+            self._prepare(session.options.format, session.options.level)
         self._members = TarMembers(session.options)
-        self._frugal = form is ArchiveFormat.TAR_XZ  # its encoders take all the memory there may be
-        self._stretch = MIB if self._frugal else self._block
+        self._stretch = self._stretch or self._block
         self._spaces = Spaces(self._stretch + _ROOM)
-        if self._frugal:
-            codecs.give_memory_back()
-        if not (self._single or self._frugal or self._program):  # and a helper could not tell how far a slow packer is
+        if not (self._gzip or self._xz or self._program):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
+
+    def _prepare(self, form: ArchiveFormat, level: int) -> None:
+        """Get ready to pack; modules that other formats do without are loaded here."""
+        from engines.archive.create import tarcodecs
+
+        session = self._session
+        self._share = 2.0
+        if form is ArchiveFormat.TAR_XZ:
+            self._block, self._xz = tarcodecs.xz(level, session.step)
+            self._stretch = MIB
+            return
+        self._block, self._codec = tarcodecs.codec(form, level)
+        if form is ArchiveFormat.TAR_GZ and session.options.single_member:
+            from engines.archive.create.gzipmember import GzipMember
+
+            self._gzip = GzipMember(level, fresh=session.options.reproducible)
+        elif form is ArchiveFormat.TAR_BZ2:
+            from engines.archive.create import bzip2
+
+            if bzip2.worthwhile(session):
+                self._program = bzip2.Bzip2Program(session)
+                session.pipeline.widen()
+                self._left = session.total
+                self._share = 0.5  # most of them wait packed for a slower one before them
+                self._block, self._codec = self._program.segment(self._left), self._program.pack
 
     def run(self) -> None:
         """Pack everything."""
         session = self._session
         names = {member.name for member in session.members}
-        if self._single and not session.output.position:
-            session.output.write([_GZIP_HEADER])
+        if self._gzip is not None and not session.output.position:
+            session.output.write([self._gzip.header])
         first = self._resume(session.state) if session.state else None
         for number, entry in enumerate(session.entries):
             if entry.twin is not None and entry.twin.name in names and not entry.twin.packed.done():
@@ -135,8 +151,8 @@ class TarWriter:
         self._add(tarformat.END, len(tarformat.END))
         self._flush()
         session.pipeline.drain()
-        if self._single:
-            session.output.write([codecs.DEFLATE_END + struct.pack("<II", self._crc, self._raw & 0xFFFFFFFF)])
+        if self._gzip is not None:
+            session.output.write([self._gzip.end()])
 
     # What goes into which chunk
 
@@ -159,11 +175,9 @@ class TarWriter:
         if self._program is not None:
             self._left -= chunk.weight
             self._block = self._program.segment(self._left)
-        before, after = self._tail, None
-        if self._single:
-            after = self._tail = Future()
+        link = None if self._gzip is None else self._gzip.link()
         self._session.pipeline.submit(
-            lambda: self._pack(chunk, before, after),
+            lambda: self._pack(chunk, link),
             self._write,
             int(chunk.weight * self._share),
         )
@@ -175,7 +189,7 @@ class TarWriter:
             return
         size = entry.size
         twin = entry.twin if self._options.hardlinks else None
-        if size > _SPARSE_FROM and (size > _SMALL or self._maybe_sparse(entry)):
+        if size > sparse.SMALLEST and (size > _SMALL or self._maybe_sparse(entry)):
             if twin is not None and twin.packed.done() and twin.packed.result():
                 self._add(entry, tarformat.BLOCK)
                 return
@@ -222,21 +236,16 @@ class TarWriter:
             self._add(_Range(file, file.size, 0, file.size - position, True, 0), 0)
 
     def _maybe_sparse(self, entry: Entry) -> bool:
-        return self._options.sparse and entry.size > _SPARSE_FROM and entry.space < entry.size - entry.size // 8
+        return self._options.sparse and sparse.likely(entry)
 
     def _segments(self, file: OpenFile) -> list[tuple[int, int]]:
-        """Offsets and lengths of a file's data; one for the whole file unless it has holes worth keeping."""
-        whole = [(0, file.size)] if file.size else []
-        if not self._maybe_sparse(file.entry):
-            return whole
-        found = list(_data_segments(file.fd, file.size))
-        return found if sum(length for _, length in found) < file.size else whole
+        return sparse.segments(file) if self._maybe_sparse(file.entry) else sparse.whole(file)
 
     # In a worker
 
-    def _pack(self, chunk: _Chunk, before: Future[bytes] | None, after: Future[bytes] | None) -> _Outcome:
+    def _pack(self, chunk: _Chunk, link: Link | None) -> _Outcome:
         session = self._session
-        if chunk.first >= 0 and session.lanes is not None and not self._single:
+        if chunk.first >= 0 and session.lanes is not None:
             answer = session.lanes.run(chunk.first, chunk.first + len(chunk.pieces))
             if answer is not None:
                 space, body = answer
@@ -252,24 +261,24 @@ class TarWriter:
             session.step()
             for piece in chunk.pieces:
                 self._assemble(piece, space, outcome)
-                if self._frugal and space.length >= MIB:
+                if self._xz is not None and space.length >= MIB:
                     pieces.append(bytes(space.data))
                     space.length = 0
-            if after is not None:
-                after.set_result(bytes(space.data[-codecs.DICTIONARY :]))
+            if link is not None:
+                link.give(space.data)
         except BaseException:  # nobody may wait for this chunk in vain
-            if after is not None:
-                after.set_result(b"")
+            if link is not None:
+                link.give(memoryview(b""))
             for piece in chunk.pieces:
                 if isinstance(piece, _Range) and piece.file.digest is not None:
                     piece.file.digest.skip()
             raise
         outcome.raw = space.length
-        if self._single:
-            self._pack_continued(space.data, before, outcome)
-        elif self._frugal:
-            pieces.append(bytes(space.data))  # the list lets go of each piece once it is packed
-            outcome.data = codecs.xz_stream(pieces, self._options.level, session.step)
+        if self._gzip is not None and link is not None:
+            outcome.data, outcome.crc = self._gzip.pack(space.data, link)
+        elif self._xz is not None:
+            pieces.append(bytes(space.data))
+            outcome.data = self._xz(pieces)
         elif self._codec is not None:
             outcome.data = self._codec(space.data)
         else:
@@ -292,18 +301,6 @@ class TarWriter:
                 space.put(part)
             self._spaces.give(plain)
         return msgspec.msgpack.encode(done)
-
-    def _pack_continued(self, data: memoryview, before: Future[bytes] | None, outcome: _Outcome) -> None:
-        """A block of the one gzip member."""
-        level = self._options.level
-        if not level or codecs.incompressible(data):
-            outcome.data, outcome.crc = codecs.stored_blocks(data), codecs.crc32(data, 0)
-            return
-        dictionary = before.result() if before is not None else b""
-        packed, outcome.crc = codecs.deflate_block(
-            data, dictionary, DEFLATE[level].block, fresh=self._options.reproducible
-        )
-        outcome.data = [packed]
 
     def _assemble(self, piece: _Piece, space: Space, outcome: _Outcome) -> None:
         if isinstance(piece, Entry):
@@ -354,9 +351,8 @@ class TarWriter:
     def _write(self, outcome: _Outcome) -> None:
         session = self._session
         session.output.write(outcome.data, lambda: self._release(outcome))
-        if self._single:
-            self._crc = codecs.crc32_combine(self._crc, outcome.crc, outcome.raw) if self._raw else outcome.crc
-            self._raw += outcome.raw
+        if self._gzip is not None:
+            self._gzip.add(outcome.crc, outcome.raw)
         self._short.update(id(file) for file in outcome.short)
         packed = [packed_of(entry) for entry in outcome.listed]
         read = outcome.bytes_read + sum(entry.size for entry in outcome.listed if entry.kind == "f")
@@ -397,9 +393,7 @@ class TarWriter:
     # Checkpoints
 
     def _state(self, piece: _Range | None) -> Json:
-        state: Json = {}
-        if self._single:
-            state |= {"crc": self._crc, "raw": self._raw}
+        state: Json = {} if self._gzip is None else self._gzip.state
         if piece is not None:
             entry = piece.file.entry
             state |= {
@@ -422,7 +416,8 @@ class TarWriter:
 
     def _resume(self, state: Json) -> Entry | None:
         """Complete the member an earlier attempt was at; its entry when it is still there unchanged."""
-        self._crc, self._raw = state.get("crc", 0), state.get("raw", 0)
+        if self._gzip is not None:
+            self._gzip.restore(state)
         if "name" not in state:
             return None
         session = self._session
@@ -477,37 +472,3 @@ class TarWriter:
             part = min(left, self._block)
             self._add(bytes(part), part)
             left -= part
-
-
-def _data_segments(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """The stretches of a file that are no holes."""
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                return
-            yield at, size - at  # the file system cannot tell
-            return
-        at = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        if start < size:
-            yield start, at - start
-
-
-def _codec(
-    form: ArchiveFormat, level: int, step: Callable[[int], None]
-) -> tuple[int, Callable[[Buffer], Sequence[Buffer]] | None]:
-    """Bytes of tar stream in a chunk, and what packs one (None: as it is)."""
-    match form:
-        case ArchiveFormat.TAR:
-            return MIB, None
-        case ArchiveFormat.TAR_GZ:
-            return GZIP_MEMBER, lambda data: codecs.gzip_member(data, level)
-        case ArchiveFormat.TAR_BZ2:
-            return max(1, level) * 100_000, lambda data: codecs.bzip2_stream(data, level)
-        case ArchiveFormat.TAR_XZ:
-            return LZMA[level].block, lambda data: codecs.xz_stream(data, level, step)
-        case ArchiveFormat.TAR_ZST:
-            return ZSTD[level].frame, lambda data: codecs.zstd_frame(data, level)
-    raise ValueError(form)

@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from engines.archive.create.codecs import Buffer
+from engines.archive.create.space import Buffer
 
 STORED: Final = 0
 DEFLATED: Final = 8

@@ -11,7 +11,6 @@ from engines.archive.create import zipformat
 from engines.archive.create.codecs import (
     DEFLATE_END,
     DICTIONARY,
-    Buffer,
     crc32,
     crc32_combine,
     deflate_block,
@@ -23,7 +22,7 @@ from engines.archive.create.encryption import OVERHEAD, Encryptor
 from engines.archive.create.reading import Done, OpenFile
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry
-from engines.archive.create.space import Space, Spaces
+from engines.archive.create.space import Buffer, Space, Spaces
 from engines.archive.create.zipformat import DEFLATED, STORED, Member
 from engines.archive.create.zipsmall import PROBED, SmallPacker, member_of
 from engines.archive.levels import DEFLATE, MIB, ZIP_BLOCK
