@@ -234,7 +234,7 @@ def _translated(what: str, message: str, *, ended: bool) -> TaskdeckError:
         if "support" in lowered:
             return TaskdeckError("unsupported", what, "its encryption is not supported", detail=detail)
         return needed(what)
-    if "unsupported" in lowered or "not supported" in lowered:
+    if "unsupported" in lowered or "not supported" in lowered or "unknown codec" in lowered:
         return TaskdeckError("unsupported", what, f"a part of the format is not supported ({detail})")
     if "unrecognized archive format" in lowered:
         return TaskdeckError("archive.not_archive", what, "it is not an archive of a known format")

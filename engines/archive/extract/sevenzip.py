@@ -44,18 +44,29 @@ def listing(run: Run) -> Listing:
     if outcome.status > 1 and not (found.members and run.op.keep_broken):
         error = blame(run, outcome)
         if error.code == "archive.damaged" and "Cannot open" in outcome.text and not found.members:
-            error = TaskdeckError(
-                "archive.damaged",
-                f"cannot read '{display(run.found.path.name)}'",
-                "its directory is damaged or cut off",
-                "get it again",
-                detail=error.detail,
-            )
+            error = _unlisted(run, error.detail)
         raise error
     found.exact = found.format == "7z" and _name_exactly(run, found)
     if len(found.members) > run.limits.max_entries > 0:
         run.budget.declared(0, len(found.members))
     return found
+
+
+def _unlisted(run: Run, detail: str) -> TaskdeckError:
+    """Why an archive has no list: volumes or its end are missing, or it is damaged."""
+    what = f"cannot read '{display(run.found.path.name)}'"
+    numbered = run.found.volumes[0].suffix[1:].isdigit()
+    if run.found.format == "7z":
+        with Volumes(run.found.volumes) as volumes:
+            there, whole = volumes.size, sevenzip_names.whole_size(volumes) or 0
+        missing = there < run.found.offset + whole
+        if missing and numbered:
+            why = f"it has {whole:,} bytes, and those after the first {there:,} are missing"
+            return TaskdeckError("archive.volume", what, why, "put all volumes into one folder", detail=detail)
+        if missing:
+            why = f"it is cut off: it has {whole:,} bytes, of which {there:,} are there"
+            return TaskdeckError("archive.damaged", what, why, "get it again", detail=detail)
+    return TaskdeckError("archive.damaged", what, "its directory is damaged or cut off", "get it again", detail=detail)
 
 
 def catalogue(run: Run) -> Listing:

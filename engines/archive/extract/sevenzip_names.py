@@ -16,6 +16,7 @@ from engines.archive.volumes import Volumes
 
 _MAGIC: Final = b"7z\xbc\xaf\x27\x1c"
 _START: Final = struct.Struct("<6s2xI2QI")
+"""Magic, checksum of what follows; place, size and checksum of the header."""
 _LARGEST: Final = 256 << 20  # bytes of header: millions of names
 _RAW_BYTES: Final = {0xEF00 + byte: 0xDC00 + byte for byte in range(0x80, 0x100)}
 """7-Zip on POSIX keeps bytes that are no UTF-8 as U+EF80 to U+EFFF; Python as lone surrogates."""
@@ -55,6 +56,17 @@ def names(volumes: Volumes) -> list[str] | None:
         return _Header(_header(volumes)).names()
     except _UNREADABLE:
         return None
+
+
+def whole_size(volumes: Volumes) -> int | None:
+    """Bytes that the archive says it has, None where its beginning does not say."""
+    start = volumes.pread(_START.size, 0)
+    if len(start) < _START.size:
+        return None
+    magic, crc, offset, size, _ = _START.unpack(start)
+    if magic != _MAGIC or zlib.crc32(start[12:]) != crc:
+        return None
+    return int(_START.size + offset + size)
 
 
 def is_chain(volumes: Volumes) -> bool:
