@@ -113,16 +113,17 @@ SEVENZIP: Final[dict[int, SevenZipLevel]] = {
     1: SevenZipLevel(1, 32, MIB // 4, 4 * MIB, LzmaLevel(0, 1 * MIB, 4 * MIB)),
     2: SevenZipLevel(1, 32, 1 * MIB, 4 * MIB, LzmaLevel(1, 1 * MIB, 8 * MIB)),
     3: SevenZipLevel(1, 32, 4 * MIB, 4 * MIB, LzmaLevel(2, 2 * MIB, 8 * MIB)),
-    4: SevenZipLevel(1, 64, 8 * MIB, 8 * MIB, LzmaLevel(3, 4 * MIB, 8 * MIB)),
+    4: SevenZipLevel(1, 64, 4 * MIB, 8 * MIB, LzmaLevel(3, 4 * MIB, 8 * MIB)),
     5: SevenZipLevel(5, 48, 12 * MIB, 16 * MIB, LzmaLevel(5, 8 * MIB, 16 * MIB)),
     6: SevenZipLevel(5, 64, 16 * MIB, 16 * MIB, LzmaLevel(6, 16 * MIB, 16 * MIB)),
-    7: SevenZipLevel(5, 64, 24 * MIB, 32 * MIB, LzmaLevel(7, 24 * MIB, 24 * MIB)),
+    7: SevenZipLevel(5, 80, 24 * MIB, 24 * MIB, LzmaLevel(7, 24 * MIB, 24 * MIB)),
     8: SevenZipLevel(5, 64, 32 * MIB, 64 * MIB, LzmaLevel(8, 32 * MIB, 32 * MIB)),
-    9: SevenZipLevel(5, 96, 64 * MIB, 64 * MIB, LzmaLevel(9, 48 * MIB, 48 * MIB)),
+    9: SevenZipLevel(5, 96, 48 * MIB, 64 * MIB, LzmaLevel(9, 48 * MIB, 48 * MIB)),
 }
 """7z (LZMA2); level 0 stores.
 
-An encoder of 7zz takes 11.5 times its dictionary: two of level 5 together take no more than one `7zz -mx5` does.
+An encoder of 7zz takes 11.5 times its dictionary: two of level 5 together take no more than one `7zz -mx5` does. Its
+`.xz` knows dictionaries of 2^n and 3 * 2^n bytes only.
 """
 
 SOLID: Final = 128 * MIB
