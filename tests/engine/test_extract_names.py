@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.inspect import ArchiveInfo, run_info, run_test
-from engines.operations import Unzip, ZipInfo, ZipTest
+from engines.errors import TaskdeckError
+from engines.operations import Conflict, Unzip, ZipInfo, ZipTest
 from tests.support.jobs import RecordingJob
 
 LANGUAGES = {
@@ -45,7 +47,7 @@ def tar_of(path: Path, names: list[str], codec: str, mode: str = "w") -> Path:
 
 def unzip(path: Path, **options: object) -> Unpacked:
     op = Unzip(path=str(path), destination=str(path.parent / "out"), **options)  # type: ignore[arg-type]
-    return run(op, RecordingJob(path.parent))
+    return run(op, RecordingJob(path.parent, secrets={"password": "secret"}))
 
 
 def info(path: Path) -> ArchiveInfo:
@@ -84,6 +86,34 @@ def test_bytes_of_names_are_kept_on_request(tmp_path: Path) -> None:
     kept = os.path.join(os.fsencode(tmp_path / "out"), names[0].encode("cp932"))
     assert os.path.exists(kept)
     assert (tmp_path / "out/twin").read_text() == names[0]
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("command", [["zip", "-q", "-P", "secret"], [bundled_sevenzip(), "a", "-bso0", "-mm=PPMd"]])
+def test_names_of_a_zip_that_another_program_decodes_are_read(tmp_path: Path, command: list[str], given: bool) -> None:
+    names = LANGUAGES["cp932"]
+    plain = [
+        "/".join(f"{number}{part}".ljust(len(item.encode("cp932")), "x") for part, item in enumerate(name.split("/")))
+        for number, name in enumerate(names)
+    ]
+    for name, text in zip(plain, names, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text * 100)
+    subprocess.run([*command, "x.zip", *plain], cwd=tmp_path, check=True, timeout=60)
+    archive = tmp_path / "x.zip"
+    data = archive.read_bytes()
+    for name, text in zip(plain, names, strict=True):
+        data = data.replace(name.encode(), text.encode("cp932"))
+    archive.write_bytes(data)
+    encoding = "cp932" if given else None
+    result = unzip(archive, encoding=encoding)
+    assert result.encoding == "cp932" and result.files == 3
+    for name in names:
+        assert (tmp_path / "out" / name).read_text() == name * 100
+    assert unzip(archive, encoding=encoding, files=("*.txt",), on_conflict=Conflict.OVERWRITE).files == 1
+    with pytest.raises(TaskdeckError) as caught:
+        unzip(archive, files=("*.none",))
+    assert caught.value.code == "archive.member"
 
 
 def test_names_of_a_cpio_archive_are_read_in_their_code_page(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 
 from engines.archive.containment import Parts, escape
-from engines.archive.detect import Family
 from engines.archive.extract import sevenzip_names, sevenzip_stream
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
@@ -192,7 +191,7 @@ def _extract_into(run: Run, wanted: list[Member], password: str | None) -> Outco
     return invoke(
         run,
         "x",
-        ["-y", "-aou", "-bd", "-sns-", f"-o{folder}", *_code_page(run)],
+        ["-y", "-aou", "-bd", "-sns-", f"-o{folder}"],
         password=password,
         watch=watcher(run, wanted),
         names=_chosen(run, wanted),
@@ -204,12 +203,6 @@ def _chosen(run: Run, wanted: Sequence[Member]) -> list[str]:
     if run.broken_count:
         return [member.name for member in wanted if member.kind is not MemberKind.FOLDER]
     return [member.name for member in wanted] if run.select else []
-
-
-def _code_page(run: Run) -> list[str]:
-    """Tell 7zz the code page of names where the user chose one."""
-    encoding = (run.op.encoding or "").lower().removeprefix("cp")
-    return [f"-mcp={encoding}"] if encoding.isdigit() and run.found.family is Family.ZIP else []
 
 
 def _judge_failure(run: Run, outcome: Outcome, failed: dict[str, str], wanted: Sequence[Member]) -> None:

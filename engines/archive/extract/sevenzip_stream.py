@@ -1,4 +1,4 @@
-"""A 7z read as one stream: 7zz decompresses into a pipe, and the members are cut out of it and written here.
+"""A 7z, or a ZIP that only 7zz decodes, read as one stream: 7zz decompresses into a pipe, the members are cut out here.
 
 That is safer than to let it write, since every member goes through `containment.Tree`, and quicker, since it
 decompresses on one core while this process writes on another; it is started before the list of members is read.
@@ -20,6 +20,7 @@ from engines.archive.containment import Parts, cannot_make, file_mode, finish
 from engines.archive.extract import piped, sevenzip_names
 from engines.archive.extract.blocks import Blocks, TruncatedError
 from engines.archive.extract.run import Run
+from engines.archive.extract.sevenzip_run import archive_argument
 from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
@@ -75,7 +76,31 @@ def begin(run: Run, *, selected: bool = False) -> Stream | None:
 
 def write(run: Run, stream: Stream, found: Listing, wanted: Sequence[Member]) -> bool:
     """Write all members; False when the stream does not serve, and then the tree is as empty as before."""
-    if not found.exact or found.encrypted or run.broken_count or not all(_plain(member) for member in found.members):
+    if not found.exact or found.encrypted:
+        return False
+    return _cut(run, stream, found, wanted)
+
+
+def unpack_zip(run: Run, found: Listing, wanted: Sequence[Member]) -> bool:
+    """Write the members of a ZIP that only 7zz decodes, under the names of the ZIP's own directory as it was read here.
+
+    7zz keeps the bytes of names in old code pages and cannot be told such names.
+
+    Returns:
+        False when the stream does not serve, and then the tree is as empty as before.
+    """
+    program = find_sevenzip(run.job.settings.archive)
+    password = run.passwords[0] if run.passwords else ""
+    argv = [program, "x", "-so", "-bd", "-bso0", "-bsp0", "--", archive_argument(run)]
+    stream = Stream(run.job.tool(argv, stdin=password.encode() + b"\n"))
+    try:
+        return _cut(run, stream, found, wanted)
+    finally:
+        stream.close()
+
+
+def _cut(run: Run, stream: Stream, found: Listing, wanted: Sequence[Member]) -> bool:
+    if run.broken_count or not all(_plain(member) for member in found.members):
         return False
     run.empty()  # an interrupted attempt may have left files: 7zz starts from the beginning
     try:

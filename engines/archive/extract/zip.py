@@ -43,16 +43,28 @@ def extract(run: Run) -> None:
                 run.spoiled(run.found.path.name, error)
             return
         if any(needs_tool(entry) for entry in directory.entries):
-            from engines.archive.extract import sevenzip
-
             unlock(run, volumes, [Target(entry, ()) for entry in directory.entries], all_now=True)
-            sevenzip.extract(run)
+            _by_7zz(run, directory)
             return
         targets, links = plan(run, directory)
         unlock(run, volumes, [*targets, *links])
         _write(run, volumes, targets)
         for target in links:
             link(run, volumes, target)
+
+
+def _by_7zz(run: Run, directory: Directory) -> None:
+    """Traditional encryption and rare methods: 7zz decodes, and where it can be told from its output what is whose, the
+    members are written here."""
+    from engines.archive.extract import sevenzip, sevenzip_stream
+
+    found = directory.listing(len(run.found.volumes))
+    wanted = sevenzip.judge(run, found)
+    if (run.select and not wanted) or sevenzip_stream.unpack_zip(run, found, wanted):
+        return
+    run.start_over()
+    run.encoding = ""  # 7zz keeps the bytes of names
+    sevenzip.extract(run)
 
 
 def load(run: Run, volumes: Volumes) -> Directory:
