@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from engines.archive.extract.streams import open_stream
-from engines.archive.volumes import Volumes, gather
+from engines.archive.volumes import Volumes, expected, gather
+from engines.archive.volumes import missing as volume_missing
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.paths import PathPolicy, unreadable
@@ -42,6 +43,8 @@ class Found(msgspec.Struct, frozen=True):
     codec: str = ""
     """Compression of a tar or of a single file: gz, bz2, xz, zst, lz4, br, lzma, lz, lzo, Z or ""."""
     volumes: tuple[Path, ...] = ()
+    missing: tuple[Path, ...] = ()
+    """Those of the volumes that are not there."""
     offset: int = 0
     """Where the archive begins in its file (self-extracting programs)."""
 
@@ -97,6 +100,8 @@ _MARKS: Final[tuple[tuple[int, bytes, Family, str], ...]] = (
     (1080, b"\x53\xef", Family.FOREIGN, "ext"),
     (1024, b"H+\0\4", Family.FOREIGN, "hfs"),
 )
+_GAPS: Final = 1000  # volumes; a lone "x.99999" is no set that lacks the others
+_READ_HERE: Final = frozenset((Family.ZIP, Family.TAR, Family.STREAM))
 _SECTOR: Final = 2048
 _HEAD: Final = 32 * _SECTOR
 """Enough for all volume descriptors of an optical disc, which begin at sector 16 (ECMA-119 6.2.1, ECMA-167 2/8.3)."""
@@ -104,11 +109,12 @@ _PROGRAMS: Final = (b"MZ", b"\x7fELF", b"#!")
 _SUFFIXES: Final = {"gz": "tgz", "bz2": "tbz2", "xz": "txz", "zst": "tzst"}
 
 
-def detect(path: Path, policy: PathPolicy | None = None) -> Found:
+def detect(path: Path, policy: PathPolicy | None = None, *, gaps: bool = False) -> Found:
     """Recognise an archive from any of its volumes.
 
     Args:
         policy: Where all its volumes must lie, links followed; not asked when None.
+        gaps: Whether volumes may be missing.
 
     Raises:
         TaskdeckError: `path.missing`, `path.kind` (a folder), `path.unreadable`, `archive.not_archive`,
@@ -121,11 +127,14 @@ def detect(path: Path, policy: PathPolicy | None = None) -> Found:
     if not stat.S_ISREG(kind):
         what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
         raise TaskdeckError("path.kind", f"cannot read '{display(path)}' as an archive", f"it is {what}")
-    volumes = gather(path)
+    volumes = expected(path) if gaps else gather(path)
     if policy is not None:
         for volume in volumes:
             policy.contain(volume)
-    with Volumes(volumes) as source:
+    missing = tuple(volume for volume in volumes if not os.path.lexists(volume))
+    if len(missing) > _GAPS:
+        raise volume_missing(path, missing[0].name)
+    with Volumes(volumes, missing) as source:
         found = _recognise(source, volumes)
     if found is None:
         empty = os.stat(path).st_size == 0
@@ -134,7 +143,9 @@ def detect(path: Path, policy: PathPolicy | None = None) -> Found:
             f"cannot read '{display(path.name)}'",
             "the file is empty" if empty else "it is not an archive of a known format",
         )
-    return msgspec.structs.replace(found, path=path, volumes=volumes)
+    if found.family not in _READ_HERE:  # other programs look for volumes themselves
+        volumes = tuple(volume for volume in volumes if volume not in missing)
+    return msgspec.structs.replace(found, path=path, volumes=volumes, missing=missing)
 
 
 def _recognise(source: Volumes, paths: tuple[Path, ...]) -> Found | None:

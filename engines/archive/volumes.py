@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -20,22 +20,36 @@ _RAR_PART: Final = re.compile(r"^(?P<stem>.+\.part)(?P<number>\d+)(?P<suffix>\.(
 _RAR_OLD: Final = re.compile(r"^(?P<stem>.+\.)(?P<letter>[r-zR-Z])(?P<number>\d{2})$")
 
 
+_HOLE: Final = -1  # in place of a descriptor
+
+
 class Volumes:
     """One or more files read as one. Reading is by position, so threads can share it.
+
+    Args:
+        missing: Those of the files that are not there. Nothing can be read where one should be; it counts as as long
+            as the first one that is there, since all but the last volume of a set are.
 
     Raises:
         TaskdeckError: `path.missing`, `path.unreadable` when a file cannot be opened.
     """
 
-    def __init__(self, paths: Iterable[str | Path]) -> None:
+    def __init__(self, paths: Iterable[str | Path], missing: Collection[Path] = ()) -> None:
         self.paths = tuple(Path(path) for path in paths)
         self._descriptors: list[int] = []
         self.starts: list[int] = []
         """Where each file begins in the whole."""
         identity: list[list[int]] = []
         self.size = 0
+        usual = 0
         try:
             for path in self.paths:
+                if path in missing:
+                    usual = usual or next(os.stat(other).st_size for other in self.paths if other not in missing)
+                    self._descriptors.append(_HOLE)
+                    self.starts.append(self.size)
+                    self.size += usual
+                    continue
                 self._descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
                 found = os.fstat(self._descriptors[-1])
                 self.starts.append(self.size)
@@ -56,7 +70,8 @@ class Volumes:
     def close(self) -> None:
         """Close the files."""
         for descriptor in self._descriptors:
-            os.close(descriptor)
+            if descriptor != _HOLE:
+                os.close(descriptor)
         self._descriptors.clear()
 
     @property
@@ -65,7 +80,7 @@ class Volumes:
         return self._descriptors[0] if len(self._descriptors) == 1 else None
 
     def pread(self, count: int, offset: int) -> bytes:
-        """Up to `count` bytes at `offset`; fewer only at the end.
+        """Up to `count` bytes at `offset`; fewer only at the end and before a file that is missing.
 
         Raises:
             TaskdeckError: `disk.io` when the disk refuses.
@@ -78,7 +93,8 @@ class Volumes:
                 index = bisect_right(self.starts, offset) - 1
                 while index + 1 < len(self.starts) and self.starts[index + 1] == offset:
                     index += 1
-                block = _pread(self._descriptors[index], count, offset - self.starts[index])
+                descriptor = self._descriptors[index]
+                block = _pread(descriptor, count, offset - self.starts[index]) if descriptor != _HOLE else b""
                 if not block:
                     break
                 parts.append(block)
@@ -178,6 +194,20 @@ def gather(path: Path) -> tuple[Path, ...]:
     Raises:
         TaskdeckError: `archive.volume` when a part between the first and the last is missing, or the first.
     """
+    volumes = expected(path)
+    for volume in volumes:
+        if not os.path.lexists(volume):
+            raise missing(path, volume.name)
+    return volumes
+
+
+def expected(path: Path) -> tuple[Path, ...]:
+    """The same, with the names of the parts that are missing between others.
+
+    Raises:
+        TaskdeckError: `archive.volume` when the part is missing by which the set is known: the first, of a split ZIP
+            the last.
+    """
     name = path.name
     if match := _NUMBERED.match(name):
         return _run(path, match["stem"], "", match["number"])
@@ -186,13 +216,13 @@ def gather(path: Path) -> tuple[Path, ...]:
             last = path.with_name(match["stem"] + suffix)
             if last.exists():
                 return _split_zip(last)
-        raise _missing(path, match["stem"] + "zip")
+        raise missing(path, match["stem"] + "zip")
     if match := _RAR_PART.match(name):
         return _run(path, match["stem"], match["suffix"], match["number"])
     if match := _RAR_OLD.match(name):
         first = _sibling(path, match["stem"] + "rar")
         if first is None:
-            raise _missing(path, match["stem"] + "rar")
+            raise missing(path, match["stem"] + "rar")
         return _old_rar(first)
     if name.lower().endswith((".zip", ".zipx")) and _sibling(path, path.stem + ".z01"):
         return _split_zip(path)
@@ -210,10 +240,10 @@ def _run(path: Path, stem: str, suffix: str, number: str) -> tuple[Path, ...]:
     first = 0 if 0 in present else 1
     if first not in present and not suffix and not _PACKED.search(stem):
         return (path,)  # "report.2024.113" is no volume
-    for wanted in range(first, max(present) + 1):
-        if wanted not in present:
-            raise _missing(path, f"{stem}{wanted:0{width}d}{suffix}")
-    return tuple(path.with_name(present[index]) for index in sorted(present))
+    names = [present.get(at, f"{stem}{at:0{width}d}{suffix}") for at in range(first, max(present) + 1)]
+    if first not in present:
+        raise missing(path, names[0])
+    return tuple(map(path.with_name, names))
 
 
 def _numbers(folder: Path, stem: str, suffix: str) -> dict[int, str]:
@@ -227,29 +257,26 @@ def _numbers(folder: Path, stem: str, suffix: str) -> dict[int, str]:
 
 
 def _split_zip(last: Path) -> tuple[Path, ...]:
-    parts = []
+    parts: dict[int, str] = {}
     for name in os.listdir(last.parent):
         match = _ZIP_PART.match(name)
         if match and match["stem"] == last.stem + ".":
-            parts.append((int(match["number"]), name))
-    parts.sort()
-    for expected, (number, _) in enumerate(parts, 1):
-        if number != expected:
-            raise _missing(last, f"{last.stem}.z{expected:02d}")
-    return (*(last.with_name(name) for _, name in parts), last)
+            parts[int(match["number"])] = name
+    names = (parts.get(at, f"{last.stem}.z{at:02d}") for at in range(1, max(parts, default=0) + 1))
+    return (*map(last.with_name, names), last)
 
 
 def _old_rar(first: Path) -> tuple[Path, ...]:
-    parts = []
+    parts: dict[int, str] = {}
     for name in os.listdir(first.parent):
         match = _RAR_OLD.match(name)
         if match and match["stem"] == first.stem + ".":
-            parts.append(((ord(match["letter"].lower()) - ord("r")) * 100 + int(match["number"]), name))
-    parts.sort()
-    for expected, (number, _) in enumerate(parts):
-        if number != expected:
-            raise _missing(first, f"{first.stem}.{chr(ord('r') + expected // 100)}{expected % 100:02d}")
-    return (first, *(first.with_name(name) for _, name in parts))
+            parts[(ord(match["letter"].lower()) - ord("r")) * 100 + int(match["number"])] = name
+    names = (
+        parts.get(at, f"{first.stem}.{chr(ord('r') + at // 100)}{at % 100:02d}")
+        for at in range(max(parts, default=-1) + 1)
+    )
+    return (first, *map(first.with_name, names))
 
 
 def _sibling(path: Path, name: str) -> Path | None:
@@ -260,10 +287,11 @@ def _sibling(path: Path, name: str) -> Path | None:
     return None
 
 
-def _missing(path: Path, name: str) -> TaskdeckError:
+def missing(path: Path, name: str) -> TaskdeckError:
+    """The error for a set that lacks a volume of this name."""
     return TaskdeckError(
         "archive.volume",
         f"cannot read '{display(path.name)}'",
         f"volume '{display(name)}' of the set is missing",
-        "put all volumes into one folder",
+        "put all volumes into one folder, or use --keep-broken to save what is sound",
     )

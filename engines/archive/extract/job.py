@@ -16,6 +16,7 @@ from engines.archive.detect import Found, detect
 from engines.archive.extract import readers
 from engines.archive.extract.checkpoints import Checkpoints
 from engines.archive.extract.discarding import remove_large
+from engines.archive.extract.joined import without_gaps
 from engines.archive.extract.naming import stem
 from engines.archive.extract.nested import unpack_nested
 from engines.archive.extract.publish import (
@@ -29,6 +30,7 @@ from engines.archive.extract.publish import (
 from engines.archive.extract.run import SHOWN, Run, Trouble
 from engines.archive.extract.system import keep_freed_memory, sync_filesystem
 from engines.archive.limits import Budget, Limits
+from engines.archive.volumes import missing
 from engines.errors import TaskdeckError
 from engines.job import Job, Stopped
 from engines.model import Json
@@ -110,9 +112,10 @@ def run(op: Unzip, job: Job) -> Unpacked:
     """
     started = time.monotonic()
     keep_freed_memory()
-    found = detect(Path(op.path), job.policy)
+    found = detect(Path(op.path), job.policy, gaps=op.keep_broken)
     place = Place.of(op, found)
-    identity = [[os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in found.volumes]
+    there = [os.stat(path) for path in found.volumes if path not in found.missing]
+    identity = [[info.st_size, info.st_mtime_ns] for info in there]
     if (finished := _published_before(job, place, identity)) is not None:
         return finished
     staging, state = _resume(job, place, identity)
@@ -121,7 +124,8 @@ def run(op: Unzip, job: Job) -> Unpacked:
         state = {}
     base: Json = {"staging": to_uri(str(staging)), "identity": identity, "again": bool(state)}
     try:
-        result = _unpack(op, job, found, place, staging, base, state)
+        with without_gaps(job, found, staging) as readable:
+            result = _unpack(op, job, readable, place, staging, base, state)
     except Stopped:
         if not job.keep_partial():
             _discard(job, staging)
@@ -184,6 +188,8 @@ def _fill(
                     skip=skip,
                 )
                 readers.extract(context)
+                for volume in found.missing:
+                    context.spoiled(volume.name, missing(found.path, volume.name))
                 tree.finish(context.spoiled)
                 strict.update(tree.strict)
                 nested = 0
@@ -284,7 +290,7 @@ def _source(op: Unzip, staging: Path) -> Path:
 
 
 def _only_name(op: Unzip) -> str:
-    return stem(detect(Path(op.path)))
+    return stem(detect(Path(op.path), gaps=op.keep_broken))
 
 
 def _stage(job: Job, place: Path | Place) -> Path:

@@ -21,7 +21,7 @@ def extract(run: Run) -> None:
     if not run.select.wants(parts):
         return
     run.budget.entry()
-    with Volumes(run.found.volumes) as volumes, Keeping(run, name), member_errors(name):
+    with Volumes(run.found.volumes, run.found.missing) as volumes, Keeping(run, name), member_errors(name):
         mtime = os.stat(run.found.volumes[0]).st_mtime
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         before = run.budget.written
@@ -59,7 +59,7 @@ def _begun(error: TaskdeckError, size: int) -> TaskdeckError:
 def test(run: Run) -> None:
     """Decompress without writing."""
     name = name_of(run.found.path.name)
-    with Volumes(run.found.volumes) as volumes, Keeping(run, name):
+    with Volumes(run.found.volumes, run.found.missing) as volumes, Keeping(run, name):
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         try:
             for block in stream:
@@ -76,7 +76,7 @@ def member(run: Run) -> Member:
     """The one member; its size is known only after decompressing."""
     name = name_of(run.found.path.name)
     size = 0
-    with Volumes(run.found.volumes) as volumes:
+    with Volumes(run.found.volumes, run.found.missing) as volumes:
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         try:
             for block in stream:

@@ -49,7 +49,7 @@ def opened(run: Run, *, read_all: bool = False) -> Iterator[Opened]:
     """
     name = display(run.found.path.name)
     decoder = Decoder(run.op.encoding, exact=True)
-    with Volumes(run.found.volumes) as volumes:
+    with Volumes(run.found.volumes, run.found.missing) as volumes:
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         blocks = Blocks(stream, None if read_all else stream.plain)
         reader = Reader(blocks, decoder, lambda: _raw_names(run, volumes))

@@ -225,7 +225,7 @@ class Writers:
 
 def _worth(run: Run) -> bool:
     """A death signal is tied to the thread that forks, so that must be the one that lasts."""
-    size = sum(os.stat(path).st_size for path in run.found.volumes)
+    size = sum(os.stat(path).st_size for path in run.found.volumes if path not in run.found.missing)
     return size >= _WORTH and run.threads > 1 and threading.current_thread() is threading.main_thread()
 
 

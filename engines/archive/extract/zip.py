@@ -30,7 +30,7 @@ def extract(run: Run) -> None:
     Raises:
         TaskdeckError: see `engines.archive.extract.job.run`.
     """
-    with Volumes(run.found.volumes) as volumes:
+    with Volumes(run.found.volumes, run.found.missing) as volumes:
         try:
             directory = load(run, volumes)
         except TaskdeckError as error:
@@ -195,7 +195,7 @@ def _lane(batch: Batch) -> int:
 
 def test(run: Run) -> None:
     """Verify every member without writing; failures go to `Run.spoiled`."""
-    with Volumes(run.found.volumes) as volumes:
+    with Volumes(run.found.volumes, run.found.missing) as volumes:
         directory = load(run, volumes)
         targets = [Target(entry, ()) for entry in directory.entries if entry.kind is not MemberKind.FOLDER]
         tool = any(needs_tool(entry) for entry in directory.entries)
