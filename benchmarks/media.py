@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -306,7 +306,7 @@ def main() -> None:
     given = parser.parse_args()
     tools = find(MediaSettings())
     if given.system:
-        tools = replace(tools, quick="")
+        tools = msgspec.structs.replace(tools, quick="")
     with tempfile.TemporaryDirectory() as name:
         folder = given.folder or Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.media import shot
@@ -27,7 +27,7 @@ QUICK = (
 
 def film_of(path: Path, **tools: str) -> Film:
     chosen = find(MediaSettings())
-    return Film(Runner(), replace(chosen, **tools), path, probe(Runner(), chosen, path))
+    return Film(Runner(), msgspec.structs.replace(chosen, **tools), path, probe(Runner(), chosen, path))
 
 
 @pytest.mark.parametrize("quick", ["", str(bundled())], ids=["system", "bundled"])
@@ -41,7 +41,7 @@ def test_lifted_key_frame_is_the_picture_the_slow_way_takes(
         assert isinstance(packet, Lifted)
     near = take(film, 0.5, tmp_path / "quick.png", Look("png", 320))
     monkeypatch.setattr(shot, "_lifted", lambda *_: None)
-    slow = take(replace(film, tools=film.tools.quickest), 0.5, tmp_path / "slow.png", Look("png", 320))
+    slow = take(msgspec.structs.replace(film, tools=film.tools.quickest), 0.5, tmp_path / "slow.png", Look("png", 320))
     assert near.at == pytest.approx(slow.at, abs=0.002)
     assert (tmp_path / "quick.png").read_bytes() == (tmp_path / "slow.png").read_bytes()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import random
 import re
@@ -178,7 +177,7 @@ def test_telegram_preset_never_exceeds_what_telegram_takes(
 ) -> None:
     limit = 70_000
     assert RECIPES[Preset.TELEGRAM].size == 2_000 << 20
-    small = dataclasses.replace(RECIPES[Preset.TELEGRAM], size=limit)
+    small = msgspec.structs.replace(RECIPES[Preset.TELEGRAM], size=limit)
     monkeypatch.setitem(RECIPES, Preset.TELEGRAM, small)
     shutil.copy(corpus / "multi.mkv", tmp_path / "long.mkv")
     made, _ = convert(corpus, tmp_path, "long.mkv", preset="telegram", audio=["spa"], crf=None)
