@@ -36,4 +36,5 @@ class MemoryFile:
         return memoryview(mmap(self.fd, self.size, access=ACCESS_READ) if self.size else b"")
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if hasattr(self, "fd"):
+            os.close(self.fd)
