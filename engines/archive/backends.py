@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import shutil
 from functools import cache
@@ -91,6 +90,8 @@ def libarchive_ffi() -> Any:
     path = _bundled_libarchive()
     if path and "LIBARCHIVE" not in os.environ:
         os.environ["LIBARCHIVE"] = path
+    import logging  # 2 ms that few archives need
+
     logging.getLogger("libarchive").setLevel(logging.ERROR)  # it warns of each format a build lacks
     try:
         import libarchive.ffi

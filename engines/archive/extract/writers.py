@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import pickle
 import select
 import struct
 import threading
@@ -41,6 +40,8 @@ _ANSWER: Final = struct.Struct("<II")
 
 _Plan = list[tuple[Parts, int, float, int]]
 """Name, mode, time and size of each member of a batch."""
+_Failures = list[tuple[int, TaskdeckError]]
+"""Places of members in a batch that could not be written, and why."""
 
 
 class _Batch:
@@ -181,12 +182,11 @@ class Writers:
         except BlockingIOError:
             return True
         for slot, length in _ANSWER.iter_unpack(answers):
-            batch = self._given[slot]
             start = slot * _SLOT
-            self._done(batch, pickle.loads(self._memory[start : start + length]) if length else [])  # noqa: S301 - our own fork's
+            self._done(self._given[slot], _loaded(self._memory[start : start + length]))
         return bool(answers)
 
-    def _done(self, batch: _Batch, failures: list[tuple[int, TaskdeckError]]) -> None:
+    def _done(self, batch: _Batch, failures: _Failures) -> None:
         del self._given[batch.slot]
         self._free.append(batch.slot)
         for entry in batch.plan:
@@ -217,7 +217,7 @@ class Writers:
             data = self._memory[start : start + size]
             plan: _Plan = marshal.loads(self._memory[start + size : start + size + length])  # noqa: S302 - our parent's
             failures = _write(tree, data, plan)
-            body = pickle.dumps(failures) if failures else b""
+            body = _dumped(failures)
             self._memory[start : start + len(body)] = body
             os.write(answers, _ANSWER.pack(slot, len(body)))
         os._exit(0)
@@ -229,7 +229,7 @@ def _worth(run: Run) -> bool:
     return size >= _WORTH and run.threads > 1 and threading.current_thread() is threading.main_thread()
 
 
-def _write(tree: Tree, data: memoryview, plan: _Plan) -> list[tuple[int, TaskdeckError]]:
+def _write(tree: Tree, data: memoryview, plan: _Plan) -> _Failures:
     """Write a batch; the places of members that cannot be written, and why."""
     failures = []
     end = 0
@@ -240,3 +240,19 @@ def _write(tree: Tree, data: memoryview, plan: _Plan) -> list[tuple[int, Taskdec
         except TaskdeckError as error:
             failures.append((at, error))
     return failures
+
+
+def _dumped(failures: _Failures) -> bytes:
+    if not failures:
+        return b""
+    import pickle  # here, since it takes 2 ms that a sound archive need not spend
+
+    return pickle.dumps(failures)
+
+
+def _loaded(data: memoryview) -> _Failures:
+    if not data:
+        return []
+    import pickle
+
+    return list(pickle.loads(data))  # noqa: S301 - written by our own fork
