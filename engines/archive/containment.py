@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -58,7 +59,8 @@ def components(name: str, *, max_name: int = 4096, max_components: int = 256) ->
         raise escape(name, "its name is an absolute path")
     if "\\" in name:
         _refuse_backslash_tricks(name)
-    parts = tuple(name.split("/"))
+    *folders, leaf = name.split("/")
+    parts: Parts = (*map(sys.intern, folders), leaf)  # many members share their folders' names
     if not _SPECIAL.isdisjoint(parts):
         parts = tuple(part for part in parts if part not in ("", "."))
     if ".." in parts:

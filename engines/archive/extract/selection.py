@@ -50,7 +50,8 @@ class Names:
     def __init__(self, conflict: Conflict) -> None:
         self._conflict = conflict
         self._taken: set[Parts] = set()
-        self._folded: set[str] = set()
+        self._folded: set[int] = set()
+        """Hashes of the names as `folded` gives them: a third of their size, and they only count for a warning."""
         self.collisions = 0
         self.replaced: set[Parts] = set()
         """Names given out more than once (policy `overwrite`): the later member replaces the earlier."""
@@ -80,7 +81,7 @@ class Names:
             else:
                 self.replaced.add(parts)
         self._taken.add(parts)
-        key = folded(parts)
+        key = hash(folded(parts))
         if key in self._folded:
             self.collisions += 1
         self._folded.add(key)
