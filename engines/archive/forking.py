@@ -6,11 +6,17 @@ import ctypes
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
+
+
+def possible() -> bool:
+    """Whether this thread may fork: a death signal is tied to that thread, so it must be the one that lasts."""
+    return hasattr(os, "fork") and threading.current_thread() is threading.main_thread()
 
 
 def fork(life: Callable[[], NoReturn], foreign: Iterable[int]) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from mmap import mmap
@@ -36,8 +35,8 @@ Work = Callable[[int, int, Space], bytes]
 
 
 def possible(entries: int) -> bool:
-    """Whether helpers can be forked here and are worth it: a death signal is tied to the thread that forks."""
-    return entries >= FEWEST and threading.current_thread() is threading.main_thread() and hasattr(os, "fork")
+    """Whether helpers can be forked here and are worth it."""
+    return entries >= FEWEST and forking.possible()
 
 
 class _Lane:

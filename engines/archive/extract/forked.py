@@ -37,8 +37,8 @@ _QUEUED: Final = 8192  # bytes: every batch number up to here fits a pipe at onc
 
 
 def possible(members: int) -> bool:
-    """Whether it can be done here and is worth it: a death signal is tied to the thread that forks."""
-    return members >= FEWEST and threading.current_thread() is threading.main_thread()
+    """Whether it can be done here and is worth it."""
+    return members >= FEWEST and forking.possible()
 
 
 class _Done(msgspec.Struct):

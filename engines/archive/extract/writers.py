@@ -15,7 +15,6 @@ import marshal
 import os
 import select
 import struct
-import threading
 from contextlib import suppress
 from mmap import mmap
 from typing import Final, NoReturn, Self
@@ -224,9 +223,8 @@ class Writers:
 
 
 def _worth(run: Run) -> bool:
-    """A death signal is tied to the thread that forks, so that must be the one that lasts."""
     size = sum(os.stat(path).st_size for path in run.found.volumes if path not in run.found.missing)
-    return size >= _WORTH and run.threads > 1 and threading.current_thread() is threading.main_thread()
+    return size >= _WORTH and run.threads > 1 and forking.possible()
 
 
 def _write(tree: Tree, data: memoryview, plan: _Plan) -> _Failures:
