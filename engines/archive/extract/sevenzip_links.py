@@ -7,10 +7,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from engines.archive.backends import sevenzip as find_sevenzip
 from engines.archive.extract import piped
 from engines.archive.extract.run import Run
-from engines.archive.extract.sevenzip_run import archive_argument, told
+from engines.archive.extract.sevenzip_run import decoding, told
 from engines.archive.member import Listing, Member, MemberKind
 
 _LONGEST: Final = 4096
@@ -59,13 +58,11 @@ def _effort(found: Listing, members: Sequence[Member]) -> int:
 
 def _read(run: Run, members: Sequence[Member]) -> bytes:
     """The data of members, one after the other; anything else where that fails."""
-    program = find_sevenzip(run.job.settings.archive)
-    password = (run.passwords[0] if run.passwords else "").encode() + b"\n"
+    password = run.passwords[0] if run.passwords else ""
     most = sum(member.size for member in members)
     data = bytearray()
     with told(sorted({member.name for member in members})) as (chosen, descriptors):
-        argv = [program, "x", "-so", "-bd", "-bso0", "-bsp0", *chosen, "--", archive_argument(run)]
-        tool = run.job.tool(argv, stdin=password, pass_fds=descriptors)
+        tool = decoding(run, *chosen, password=password, pass_fds=descriptors)
         try:
             for block in piped.blocks(tool, run.job.check):
                 data += block

@@ -68,6 +68,17 @@ def archive_argument(run: Run) -> str:
     return str(found.volumes[-1] if found.family is Family.ZIP and not numbered else found.volumes[0])
 
 
+def decoding(run: Run, *options: str, password: str | None = None, pass_fds: tuple[int, ...] = ()) -> Tool:
+    """7zz at work on the archive, writing what members hold to its output, one after the other.
+
+    Args:
+        password: Given to it when it asks.
+    """
+    program = find_sevenzip(run.job.settings.archive)
+    argv = [program, "x", "-so", "-bd", "-bso0", "-bsp0", *options, "--", archive_argument(run)]
+    return run.job.tool(argv, stdin=None if password is None else password.encode() + b"\n", pass_fds=pass_fds)
+
+
 def invoke(
     run: Run,
     verb: str,

@@ -15,12 +15,11 @@ from typing import Final
 
 from isal import isal_zlib
 
-from engines.archive.backends import sevenzip as find_sevenzip
 from engines.archive.containment import Parts, cannot_make, file_mode, finish
 from engines.archive.extract import piped, sevenzip_names
 from engines.archive.extract.blocks import Blocks, TruncatedError
 from engines.archive.extract.run import Run
-from engines.archive.extract.sevenzip_run import archive_argument
+from engines.archive.extract.sevenzip_run import decoding
 from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
@@ -68,10 +67,9 @@ def begin(run: Run, *, selected: bool = False) -> Stream | None:
     found = run.found
     if found.format != "7z" or found.offset or run.passwords or run.op.encoding or (run.select and not selected):
         return None
-    program = find_sevenzip(run.job.settings.archive)
     with Volumes(found.volumes) as volumes:
         threads = ["-mmt1"] if sevenzip_names.is_chain(volumes) else []
-    return Stream(run.job.tool([program, "x", "-so", "-bd", "-bso0", "-bsp0", *threads, "--", str(found.volumes[0])]))
+    return Stream(decoding(run, *threads))
 
 
 def write(run: Run, stream: Stream, found: Listing, wanted: Sequence[Member]) -> bool:
@@ -89,10 +87,7 @@ def unpack_zip(run: Run, found: Listing, wanted: Sequence[Member]) -> bool:
     Returns:
         False when the stream does not serve, and then the tree is as empty as before.
     """
-    program = find_sevenzip(run.job.settings.archive)
-    password = run.passwords[0] if run.passwords else ""
-    argv = [program, "x", "-so", "-bd", "-bso0", "-bsp0", "--", archive_argument(run)]
-    stream = Stream(run.job.tool(argv, stdin=password.encode() + b"\n"))
+    stream = Stream(decoding(run, password=run.passwords[0] if run.passwords else ""))
     try:
         return _cut(run, stream, found, wanted)
     finally:
