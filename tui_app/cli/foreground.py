@@ -11,13 +11,11 @@ from engines import operations
 from engines.errors import Exit, TaskdeckError
 from engines.model import Json, Progress, SubmitOptions, TaskState, TaskView
 from engines.tasks.foreground import run_foreground
-from engines.tasks.processes import collect_rarely
+from engines.tasks.processes import collect_rarely, keep
 from tui_app.cli.context import Context
 from tui_app.cli.output import Meter, err, out, out_json
 
 _NOT_HERE = SubmitOptions()
-_ended_by: list[TaskdeckError] = []
-"""Kept with all that its frames hold: to give 30,000 members back takes 15 ms that nobody needs."""
 
 
 def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool) -> int:
@@ -68,7 +66,7 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
             body, context.load_config().settings, base=os.getcwd(), on_progress=show, on_log=log
         )
     except TaskdeckError as error:
-        _ended_by.append(error)
+        keep(error)
         meter.clear()
         if error.result is not None:
             tell(operations.parse(body), msgspec.to_builtins(error.result))
