@@ -95,8 +95,6 @@ class TarWriter:
         self._filling = False
         self._block = MIB
         """Bytes of tar stream in a chunk."""
-        self._stretch = 0
-        """Most bytes of a file that are read at once; 0: a chunk's."""
         self._share = 1.0
         """Bytes that a byte of a chunk takes while it is under way: the packed ones too."""
         self._codec: Callable[[Buffer], Sequence[Buffer]] | None = None
@@ -106,7 +104,8 @@ class TarWriter:
         if session.options.format is not ArchiveFormat.TAR:
             self._prepare(session.options.format, session.options.level)
         self._members = TarMembers(session.options)
-        self._stretch = self._stretch or self._block
+        self._stretch = self._block if self._xz is None else MIB
+        """Most bytes of a file that are read at once."""
         self._spaces = Spaces(self._stretch + _ROOM)
         if not (self._gzip or self._xz or self._program):  # and a helper could not tell how far a slow packer is
             session.open_lanes(self._block + _ROOM, self._pack_in_lane)
@@ -119,7 +118,6 @@ class TarWriter:
         self._share = 2.0
         if form is ArchiveFormat.TAR_XZ:
             self._block, self._xz = tarcodecs.xz(level, session.step)
-            self._stretch = MIB
             return
         self._block, self._codec = tarcodecs.codec(form, level)
         if form is ArchiveFormat.TAR_GZ and session.options.single_member:

@@ -56,7 +56,7 @@ class _Large(msgspec.Struct):
     read: int = 0
     crc: int = 0
     packed: int = 0
-    error: OSError | None = msgspec.field(default=None)
+    error: OSError | None = None
 
 
 class ZipWriter:

@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     height: int
     limit: int
     """Bytes the result may have; 0 for no limit."""
-    notes: tuple[str, ...] = msgspec.field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def extension(self) -> str:
