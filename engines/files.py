@@ -249,13 +249,16 @@ def free_space(folder: str | Path) -> int:
     return info.f_bavail * info.f_frsize
 
 
-def require_space(folder: str | Path, need: int, *, what: str) -> None:
+def require_space(folder: str | Path, need: int, *, what: str, have: int | None = None) -> None:
     """Refuse work that cannot fit.
+
+    Args:
+        have: Bytes that were free before it began; by default those that are free now.
 
     Raises:
         TaskdeckError: `disk.full`, with what is needed and what is there.
     """
-    have = free_space(folder)
+    have = free_space(folder) if have is None else have
     if need + RESERVE > have:
         raise TaskdeckError(
             "disk.full",

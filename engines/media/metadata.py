@@ -5,7 +5,6 @@ Editing the file itself would be faster, but a power cut in the middle would cos
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 
 from engines import files, text
 from engines.errors import TaskdeckError
+from engines.filecopy import copied
 from engines.job import Job
 from engines.media import batch, tags, verify
 from engines.media.facts import MediaFacts
@@ -141,17 +141,14 @@ def _whole(job: Job, tools: Tools, facts: MediaFacts, part: Path) -> MediaFacts:
 
 
 def _copy(job: Job, path: Path, part: Path) -> None:
-    """Copy in slices; file systems that share blocks copy nothing (copy_file_range)."""
+    """Copy in slices; file systems that share blocks copy nothing."""
     size = path.stat().st_size
     with open(path, "rb") as old, open(part, "xb") as new:
         done = 0
-        while done < size:
-            job.check()
-            copied = os.copy_file_range(old.fileno(), new.fileno(), min(1 << 24, size - done))
-            if not copied:
-                break
-            done += copied
+        for step in copied(old.fileno(), new.fileno(), 0, size):
+            done += step
             job.progress(done, size, item=path.name, stage="copying")
+            job.check()
 
 
 def _by_ffmpeg(

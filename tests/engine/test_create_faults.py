@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.archive.create import journal
+from engines.archive.create import journal, tarwriter
 from engines.archive.create.job import Packing, run
+from engines.archive.create.listing import Listing
 from engines.archive.create.result import ZipResult
-from engines.archive.create.source import Listing
 from engines.archive.formats import FORMATS
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
@@ -145,9 +145,13 @@ def test_going_on_reports_what_changed_and_vanished_since(tmp_path: Path) -> Non
     assert (out / "secret").read_text() == "private"
 
 
-def test_a_tar_member_that_changed_meanwhile_is_filled_up_and_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [ArchiveFormat.TAR, ArchiveFormat.TAR_ZST])
+def test_a_tar_member_that_changed_meanwhile_is_filled_up_and_reported(
+    tmp_path: Path, form: ArchiveFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tarwriter, "_COPIED_AT_ONCE", 1 << 20)
     tree = make_tree(tmp_path)
-    op = Zip(path=str(tree), format=ArchiveFormat.TAR_ZST, level=1)
+    op = Zip(path=str(tree), format=form, level=1)
 
     def inside(job: RecordingJob) -> Stop | None:
         return Stop.SUSPEND if any(saved.get("state", {}).get("seen") for saved in job.saved) else None
@@ -276,8 +280,8 @@ def after_listing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], obj
     actions: list[Callable[[], object]] = []
     original = Packing._list
 
-    def listed(self: Packing) -> Listing:
-        listing = original(self)
+    def listed(self: Packing, *, resumes: bool) -> Listing:
+        listing = original(self, resumes=resumes).finish()
         for action in actions:
             action()
         return listing

@@ -13,9 +13,9 @@ from engines.archive import backends
 from engines.archive.create import lanes
 from engines.archive.create.job import Packing, run
 from engines.archive.create.lanes import Lanes
+from engines.archive.create.listing import Listing
 from engines.archive.create.result import ZipResult
 from engines.archive.create.session import Session
-from engines.archive.create.source import Listing
 from engines.archive.create.space import Space
 from engines.archive.formats import FORMATS
 from engines.job import Stop, Stopped
@@ -142,8 +142,8 @@ def test_what_helpers_find_changed_or_gone_is_reported(
         (source / f"{number:03d}").write_bytes(noise(10_000))
     original = Packing._list
 
-    def listed(self: Packing) -> Listing:
-        listing = original(self)
+    def listed(self: Packing, *, resumes: bool) -> Listing:
+        listing = original(self, resumes=resumes).finish()
         (source / "007").unlink()
         (source / "008").write_bytes(b"as it is now, longer")
         return listing

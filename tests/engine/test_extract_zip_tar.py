@@ -8,10 +8,12 @@ import random
 import subprocess
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from engines import filecopy
 from engines.archive.backends import bundled_sevenzip
 from engines.archive.extract.job import Unpacked, run
 from engines.archive.extract.run import Run
@@ -219,6 +221,25 @@ def test_cancel_while_the_kernel_copies_ends_soon_and_leaves_nothing(
     assert max(seen.done for seen in job.seen) < 400_000_000, "what is not copied yet is not counted as done"
 
 
+def test_what_the_kernel_copied_is_counted_while_it_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(8_000_000))
+    subprocess.run(["tar", "-cf", "x.tar", "big"], cwd=tmp_path, check=True)
+    job = RecordingJob(tmp_path)
+    real = os.copy_file_range
+
+    def copy(source: int, target: int, count: int, offset: int) -> int:
+        reached = len(job.seen)
+        until = time.monotonic() + 10
+        while len(job.seen) < reached + 2 and time.monotonic() < until:
+            time.sleep(0.01)  # until somebody was told
+        return real(source, target, min(count, 1_000_000), offset)
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    run(Unzip(path=str(tmp_path / "x.tar"), destination=str(tmp_path / "out")), job)
+    told = {seen.done // 1_000_000 for seen in job.seen}
+    assert told > {2, 3, 4, 5, 6}
+
+
 def test_a_checkpoint_never_counts_a_member_that_is_still_being_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,10 +278,11 @@ def test_a_large_member_that_cannot_be_copied_is_named_and_not_kept(
     (tmp_path / "in/small").write_bytes(b"small")
     subprocess.run(["tar", "-cf", "../x.tar", "big", "small"], cwd=tmp_path / "in", check=True)
 
-    def copy(source: int, target: int, count: int, offset: int) -> int:
+    def fail(*arguments: object) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "copy_file_range", copy)
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    monkeypatch.setattr(filecopy, "write_all", fail)
     with pytest.raises(TaskdeckError) as caught:
         unzip(tmp_path / "x.tar", tmp_path / "out")
     assert caught.value.code == "disk.io"

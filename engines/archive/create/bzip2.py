@@ -25,7 +25,7 @@ _WORTH: Final = 4 * _SEGMENT
 
 def worthwhile(session: Session) -> bool:
     """Whether the program is there and there is enough to do; reproducible archives depend on no program."""
-    return session.total >= _WORTH and not session.options.reproducible and bool(backends.lbzip2())
+    return session.listing.finish().size >= _WORTH and not session.options.reproducible and bool(backends.lbzip2())
 
 
 class Bzip2Program:

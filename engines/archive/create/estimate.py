@@ -10,10 +10,11 @@ import msgspec
 
 from engines import files, text
 from engines.archive.create import codecs
+from engines.archive.create.listing import Listing
 from engines.archive.create.plan import as_zip, filter_of, options_of, plans_of
 from engines.archive.create.reading import OpenFile
 from engines.archive.create.session import Options
-from engines.archive.create.source import Entry, Listing, Tree
+from engines.archive.create.source import Entry, Tree
 from engines.archive.create.space import Buffer
 from engines.archive.formats import FORMATS
 from engines.archive.levels import DEFLATE, MIB
@@ -72,8 +73,10 @@ def run(op: Estimate, job: Job) -> EstimateResult:
         warn=lambda message: warnings.append(message) if len(warnings) < _WARNINGS else None,
     )
     job.progress(0, None, stage="listing")
+    listing = Listing()
+    listing.follow(tree.walk(plan.sources, listing.add))
     try:
-        listing = tree.walk(plan.sources)
+        listing.finish()
     except OSError as error:
         raise unreadable(plan.sources[0], error) from error
     job.progress(0, None, stage="sampling")

@@ -15,13 +15,14 @@ import msgspec
 from engines import files, text
 from engines.archive.create import journal as journals
 from engines.archive.create.journal import Journal, Packed
+from engines.archive.create.listing import Listing
 from engines.archive.create.output import Output, SingleOutput, SplitOutput, WriteBehind
 from engines.archive.create.plan import Plan, filter_of, options_of, plans_of
 from engines.archive.create.publishing import publish_volumes, volume_suffix
 from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
 from engines.archive.create.session import NOTES_LIMIT, Options, Session, Tally, note
-from engines.archive.create.source import Entry, Listing, Tree
+from engines.archive.create.source import Entry, Tree
 from engines.archive.formats import FORMATS
 from engines.archive.manifest import SUFFIX
 from engines.archive.manifest import write as write_manifest
@@ -32,6 +33,8 @@ from engines.names import display
 from engines.operations import ArchiveFormat, Conflict, Zip
 from engines.paths import from_uri, to_uri, unreadable
 
+_ENOUGH: Final = 16 << 20
+"""Bytes of files with which packing begins while the others are listed."""
 _OF_ONE_ITEM: Final = frozenset(("value", "path.unreadable", "path.missing"))
 """Errors with --each that say nothing of the other items: not there, not readable, nothing selected."""
 
@@ -180,10 +183,8 @@ class Packing:
                 return published
             checkpoint = None
         self._job.progress(0, None, stage="listing")
-        listing = self._list()
         committed, checkpoint = self._committed(checkpoint)
-        if checkpoint is None:
-            self._require_space(listing)
+        listing = self._list(resumes=checkpoint is not None)
         output = self._open(checkpoint)
         try:
             members = self._pack(listing, output, committed, checkpoint)
@@ -219,7 +220,40 @@ class Packing:
             staged[-1] = last
         return staged
 
-    def _list(self) -> Listing:
+    def _list(self, *, resumes: bool) -> Listing:
+        """What is to be packed: all when some of it is packed already, else enough to begin with.
+
+        Raises:
+            TaskdeckError: A source cannot be read, or nothing is selected.
+        """
+        tree = self._tree()
+        listing = Listing()
+        listing.follow(self._walk(tree, listing, resumes=resumes))
+        while (resumes or listing.size < _ENOUGH) and listing.more():
+            pass
+        if not listing.entries:
+            what = f"cannot pack '{display(self._plan.sources[0])}'"
+            if tree.reason:
+                raise TaskdeckError("value", what, tree.reason)
+            raise TaskdeckError("value", what, "nothing is selected", "relax the filters")
+        return listing
+
+    def _walk(self, tree: Tree, listing: Listing, *, resumes: bool) -> Iterator[None]:
+        """List the sources, then judge whether there is room for the archive.
+
+        Raises:
+            TaskdeckError: A source cannot be read, or there is no room.
+        """
+        have = files.free_space(self._plan.target.parent)
+        try:
+            yield from tree.walk(self._plan.sources, listing.add)
+        except OSError as error:
+            named = (source for source in self._plan.sources if str(source) == error.filename)
+            raise unreadable(next(named, self._plan.sources[0]), error) from error
+        if not resumes:
+            self._require_space(listing, have)
+
+    def _tree(self) -> Tree:
         folder = os.stat(self._plan.target.parent)
         place = (folder.st_dev, folder.st_ino)
         mark = f".{self._job.id}."
@@ -228,7 +262,7 @@ class Packing:
         def mine(leaf: str) -> bool:
             return leaf == target or (leaf.startswith(".") and mark in leaf)
 
-        tree = Tree(
+        return Tree(
             policy=self._job.policy,
             links=self._op.links,
             selection=filter_of(self._op),
@@ -236,17 +270,6 @@ class Packing:
             check=self._job.check,
             warn=lambda message: note(self._job, self._tally, message),
         )
-        try:
-            listing = tree.walk(self._plan.sources)
-        except OSError as error:
-            named = (source for source in self._plan.sources if str(source) == error.filename)
-            raise unreadable(next(named, self._plan.sources[0]), error) from error
-        if not listing.entries:
-            what = f"cannot pack '{display(self._plan.sources[0])}'"
-            if tree.reason:
-                raise TaskdeckError("value", what, tree.reason)
-            raise TaskdeckError("value", what, "nothing is selected", "relax the filters")
-        return listing
 
     def _committed(self, checkpoint: Json | None) -> tuple[list[Packed], Json | None]:
         """What an earlier attempt packed; the checkpoint is dropped when its files do not fit it."""
@@ -259,16 +282,16 @@ class Packing:
             self._job.log(f"starting anew: {error}", level="warning")
             return [], None
 
-    def _require_space(self, listing: Listing) -> None:
+    def _require_space(self, listing: Listing, have: int) -> None:
         """Refuse what cannot fit even if it shrinks as well as its samples."""
-        folder = self._plan.target.parent
         overhead = len(listing.entries) * 512
-        if listing.size + overhead + files.RESERVE <= files.free_space(folder):
+        if listing.size + overhead + files.RESERVE <= have:
             return
         from engines.archive.create.estimate import sampled_ratio
 
         need = int(listing.size * sampled_ratio(listing, self._options, self._job.check)) + overhead
-        files.require_space(folder, need, what=f"write '{display(self._plan.target.name)}'")
+        target = self._plan.target
+        files.require_space(target.parent, need, what=f"write '{display(target.name)}'", have=have)
 
     def _open(self, checkpoint: Json | None) -> Output:
         at = checkpoint["offset"] if checkpoint else 0
@@ -294,10 +317,10 @@ class Packing:
         session = Session(
             self._job,
             self._options,
+            listing=listing,
             entries=entries,
             output=output,
             journal=journal,
-            total=listing.size,
             resumed=committed,
             state=state,
             tally=self._tally,

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from mmap import mmap
-from queue import Empty, SimpleQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from typing import Final, NoReturn
 
 from engines.archive import forking
@@ -25,6 +25,9 @@ FEWEST = 400
 """Entries from which helpers are worth their start (about 3 ms each)."""
 MOST: Final = 16
 """Helpers, however many cores there are."""
+
+_WAITING: Final = 7
+"""Batches that may wait to be written. Most often it is one; memory for others is not touched before it is needed."""
 
 _REQUEST: Final = struct.Struct("<III")
 _REPLY: Final = struct.Struct("<II")
@@ -83,10 +86,10 @@ class Lanes:
 
     def __init__(self, count: int, size: int, work: Work) -> None:
         count = min(count, MOST)
-        slots = 2 * count + 1
+        slots = 2 * count + _WAITING
         self._work = work
         self._spaces = [Space(mmap(-1, size), fixed=True) for _ in range(slots)]
-        self._free: SimpleQueue[int | None] = SimpleQueue()
+        self._free: LifoQueue[int | None] = LifoQueue()
         for slot in range(slots):
             self._free.put(slot)
         self._idle: SimpleQueue[_Lane] = SimpleQueue()

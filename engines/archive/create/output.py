@@ -7,14 +7,20 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
+
 from engines.archive.create.space import Buffer
+from engines.filecopy import SourceError, copied, write_all
 
 _IOV_MAX: Final = 512
 _BEHIND: Final = 3
 """Writes that may wait for the one under way."""
+_ZEROS: Final = bytes(1 << 20)
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _MODE: Final = 0o666
 
@@ -95,6 +101,22 @@ class SingleOutput:
         if written is not None:
             written()
 
+    def copy(self, source: int, at: int, length: int, go_on: Callable[[], bool]) -> int:
+        """Append a stretch of another file, zeros where it ends before or cannot be read; how many bytes are real.
+
+        It is left off once `go_on` says no.
+        """
+        real = 0
+        with suppress(SourceError):
+            for step in copied(source, self._fd, at, length):
+                real += step
+                if not go_on():
+                    return real
+        for left in range(length - real, 0, -len(_ZEROS)):
+            write_all(self._fd, _ZEROS[:left])
+        self.position += length
+        return real
+
     def patch(self, at: int, data: bytes) -> None:
         """See `Output`."""
         os.pwrite(self._fd, data, at)
@@ -135,16 +157,24 @@ class SingleOutput:
             self._fd = -1
 
 
+class _Task(msgspec.Struct):
+    """Bytes to be appended. `future` is what somebody waits for."""
+
+    size: int
+    work: Callable[[], None]
+    future: Future[int] | None = None
+
+
 class WriteBehind:
-    """Writes to another output from a thread of its own, while the caller goes on; everything else waits for it.
+    """Writes to one file from a thread of its own, while the caller goes on; everything else waits for it.
 
     A failed write is raised by the next call.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: SingleOutput) -> None:
         self._output = output
         self.position = output.position
-        self._queue: deque[tuple[Sequence[Buffer], Callable[[], None] | None]] = deque()
+        self._queue: deque[_Task] = deque()
         self._reached = output.position
         self._turn = threading.Condition()
         self._error: OSError | None = None
@@ -154,12 +184,25 @@ class WriteBehind:
 
     def write(self, buffers: Sequence[Buffer], written: Callable[[], None] | None = None) -> None:
         """See `Output`."""
+        self._put(_Task(sum(map(len, buffers)), lambda: self._output.write(buffers, written)))
+
+    def copy(self, source: int, at: int, length: int) -> Future[int]:
+        """Append a stretch of another file, zeros where it ends before or cannot be read; how many bytes are real."""
+        real: Future[int] = Future()
+
+        def work() -> None:
+            real.set_result(self._output.copy(source, at, length, lambda: not self._closed))
+
+        self._put(_Task(length, work, real))
+        return real
+
+    def _put(self, task: _Task) -> None:
         with self._turn:
             while len(self._queue) >= _BEHIND and self._error is None:
                 self._turn.wait()
             self._raise()
-            self._queue.append((buffers, written))
-            self.position += sum(map(len, buffers))
+            self._queue.append(task)
+            self.position += task.size
             self._turn.notify_all()
 
     def _work(self) -> None:
@@ -169,19 +212,21 @@ class WriteBehind:
                     if self._closed:
                         return
                     self._turn.wait()
-                buffers, written = self._queue[0]
-            size = sum(map(len, buffers))
+                task = self._queue[0]
             try:
-                self._output.write(buffers, written)
+                task.work()
             except OSError as error:
                 with self._turn:
                     self._error = error
+                    for waited_for in self._queue:
+                        if waited_for.future is not None:
+                            waited_for.future.set_exception(error)
                     self._queue.clear()
                     self._turn.notify_all()
                 return
             with self._turn:
                 self._queue.popleft()
-                self._reached += size
+                self._reached += task.size
                 self._turn.notify_all()
 
     def _raise(self) -> None:

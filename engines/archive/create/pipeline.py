@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
+_MOST: Final = 64
+"""Tasks that wait for their turn; each may hold a descriptor."""
+_BEHIND: Final = 8 << 20
+"""Bytes that may be under way behind a task that is not done by the pipeline's threads: they need not wait with it."""
 _POLL: Final = 0.02
 """Seconds between looks at `check` while waiting: a cancel must take effect within 100 ms."""
 
@@ -20,6 +27,17 @@ def thread_count(setting: int) -> int:
     return setting or len(os.sched_getaffinity(0))
 
 
+class _Task(msgspec.Struct):
+    """Something under way, or waiting for its turn (`begin`)."""
+
+    then: Callable[[Any], None]
+    weight: int = 0
+    future: Future[Any] | None = None
+    begin: Callable[[], Future[Any]] | None = None
+    pooled: bool = False
+    """Whether a thread of the pipeline does it."""
+
+
 class Pipeline:
     """Runs work in threads and hands results to `then` functions in order, in the thread that submits.
 
@@ -27,15 +45,19 @@ class Pipeline:
         threads: Worker threads.
         budget: Bytes of input that may be under way; submitting more first waits for the oldest.
         check: Called at least every 20 ms of waiting; may raise.
+        meanwhile: Something to do a little of instead of waiting; False when nothing is left.
     """
 
-    def __init__(self, threads: int, budget: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self, threads: int, budget: int, check: Callable[[], None], meanwhile: Callable[[], bool] = bool
+    ) -> None:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pack")
         self._least = threads + 1
         self._budget = budget
         self._check = check
-        self._queue: deque[tuple[Future[Any] | None, Callable[[Any], None], int]] = deque()
+        self._meanwhile = meanwhile
+        self._queue: deque[_Task] = deque()
         self._weight = 0
 
     def widen(self) -> None:
@@ -44,20 +66,30 @@ class Pipeline:
 
     def submit(self, work: Callable[[], T], then: Callable[[T], None], weight: int) -> None:
         """Run `work` in a thread and later `then` with its result here; `weight` is the bytes it holds."""
-        while len(self._queue) > self._least and self._weight + weight > self._budget:
+        self._make_room(weight)
+        self._queue.append(_Task(then, weight, self._pool.submit(work), pooled=True))
+        self.take_ready()
+
+    def follow(self, begin: Callable[[], Future[T]], then: Callable[[T], None]) -> None:
+        """Begin something here once everything submitted before is done, and later run `then` with what came of it."""
+        while len(self._queue) >= _MOST:
             self._take()
-        self._queue.append((self._pool.submit(work), then, weight))
-        self._weight += weight
-        while self._queue and self._ready():
-            self._take()
-        self._check()
+        self._queue.append(_Task(then, begin=begin))
+        self.take_ready()
 
     def then(self, action: Callable[[], None]) -> None:
         """Run `action` here once everything submitted before is done."""
-        if not self._queue:
-            action()
+        if self._queue:
+            self._queue.append(_Task(lambda _: action()))
         else:
-            self._queue.append((None, lambda _: action(), 0))
+            action()
+
+    def rest(self) -> None:
+        """Wait until no thread of the pipeline is at work."""
+        for task in self._queue:
+            while task.pooled and task.future is not None and not task.future.done():
+                self._check()
+                wait((task.future,), _POLL)
 
     def drain(self) -> None:
         """Wait for everything submitted."""
@@ -69,22 +101,33 @@ class Pipeline:
         self._queue.clear()
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
+    def _make_room(self, weight: int) -> None:
+        while len(self._queue) > self._least and self._weight + weight > (
+            self._budget if self._queue[0].pooled else max(self._budget, _BEHIND)
+        ):
+            self._take()
+        self._weight += weight
+
+    def take_ready(self) -> None:
+        while self._queue and self._ready():
+            self._take()
+        self._check()
+
     def _ready(self) -> bool:
-        future = self._queue[0][0]
-        return future is None or future.done()
+        """Whether the first in the queue is done; it is begun if it only waited for its turn."""
+        first = self._queue[0]
+        if first.begin is not None:
+            first.future, first.begin = first.begin(), None
+        return first.future is None or first.future.done()
 
     def _take(self) -> None:
         self._check()  # results that are all ready must not be written past a stop
-        future, then, weight = self._queue[0]
-        result = None
-        if future is not None:
-            while not future.done():
-                self._check()
-                try:
+        while not self._ready():
+            self._check()
+            future = self._queue[0].future
+            if future is not None and not self._meanwhile():
+                with suppress(FutureTimeoutError):
                     future.exception(_POLL)
-                except FutureTimeoutError:
-                    continue
-            result = future.result()
-        self._queue.popleft()
-        self._weight -= weight
-        then(result)
+        first = self._queue.popleft()
+        self._weight -= first.weight
+        first.then(None if first.future is None else first.future.result())

@@ -13,6 +13,7 @@ import msgspec
 
 from engines.archive.create.journal import Journal, Packed
 from engines.archive.create.lanes import Lanes, Work, possible
+from engines.archive.create.listing import Listing
 from engines.archive.create.output import Output
 from engines.archive.create.pipeline import Pipeline
 from engines.archive.create.source import Entry
@@ -86,7 +87,8 @@ class Session:
     """The run of one archive.
 
     Args:
-        entries: What is still to be packed.
+        listing: What is packed, as far as it is known.
+        entries: What of it is still to be packed.
         resumed: Members an earlier attempt committed.
         state: Where it left off inside a member or stream.
     """
@@ -96,10 +98,10 @@ class Session:
         job: Job,
         options: Options,
         *,
+        listing: Listing,
         entries: Sequence[Entry],
         output: Output,
         journal: Journal,
-        total: int,
         resumed: Sequence[Packed] = (),
         state: Json | None = None,
         tally: Tally | None = None,
@@ -110,7 +112,7 @@ class Session:
         self.entries = entries
         self.output = output
         self.journal = journal
-        self.total = total
+        self.listing = listing
         self.state = state
         self.tally = tally or Tally()
         self.members: list[Packed] = list(resumed)
@@ -126,7 +128,7 @@ class Session:
         self._fed = self.done
         self._feeding = threading.Lock()
         self._item = entries[0].name if entries else b""
-        self.pipeline = Pipeline(options.threads, budget=options.threads * options.ahead, check=self.check)
+        self.pipeline = Pipeline(options.threads, options.threads * options.ahead, self.check, listing.more)
         self._report()
 
     def check(self) -> None:
@@ -200,14 +202,27 @@ class Session:
         self.note(f"'{entry.shown}' changed while it was read; the archive holds what was read")
 
     def open_lanes(self, size: int, work: Work) -> None:
-        """Start helper processes if they are worth it; before anything else is under way.
+        """Start helper processes if they are worth it, once all entries are known, which is what they know.
+
+        No thread is at work then: it could hold a lock that would never be released in a helper.
 
         Args:
             size: Bytes that one packed batch may take.
             work: What they do.
         """
+        while self.listing.more():
+            self.pipeline.take_ready()
+        self.pipeline.rest()
         if possible(len(self.entries)):
             self.lanes = Lanes(self.options.threads, size, work)
+
+    def each(self) -> Iterator[tuple[int, Entry]]:
+        """What is still to be packed, numbered; it is listed as far as it is asked for."""
+        number, entries = 0, self.entries
+        while number < len(entries) or self.listing.more():
+            while number < len(entries):
+                yield number, entries[number]
+                number += 1
 
     def packed(self, members: Sequence[Packed]) -> None:
         """Record members that are whole in the archive."""
@@ -233,8 +248,9 @@ class Session:
         self._report()
 
     def _report(self) -> None:
-        reached = max(self.done, min(self._fed, self.total))
-        self.job.progress(reached, self.total, item=display(self._item), stage="packing")
+        total = self.listing.size
+        reached = max(self.done, min(self._fed, total))
+        self.job.progress(reached, total if self.listing.whole else None, item=display(self._item), stage="packing")
 
     def commit(self, state: Callable[[], Json] = dict) -> None:
         """Offer a checkpoint: what was written so far is `packed` members, or described by `state`."""

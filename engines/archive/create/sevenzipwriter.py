@@ -88,7 +88,7 @@ class SevenZipWriter:
         """Pack everything."""
         self._output.write([bytes(SIGNATURE_HEADER)])
         streams = []
-        for entry in self._session.entries:
+        for _, entry in self._session.each():
             if entry.is_dir or (entry.is_file and not entry.size):
                 self._empty.append(self._stored(entry))
                 self._session.packed([packed_of(entry, sha256=sha256().digest() if entry.is_file else b"")])

@@ -228,26 +228,6 @@ class Twin:
         self.packed: Future[bool] = Future()
 
 
-class Listing(msgspec.Struct):
-    """What a walk found, in the order it will be packed."""
-
-    entries: list[Entry] = msgspec.field(default_factory=list)
-    files: int = 0
-    folders: int = 0
-    size: int = 0
-    """Bytes in regular files."""
-
-    def add(self, entry: Entry) -> None:
-        """Append an entry and count it."""
-        self.entries.append(entry)
-        if entry.kind == "d":
-            self.folders += 1
-            return
-        self.files += 1
-        if entry.kind == "f":
-            self.size += entry.size
-
-
 class Selection(Protocol):
     """Decides what of a tree is packed (see `engines.archive.create.select`)."""
 
@@ -309,19 +289,18 @@ class Tree:
         self._lock = threading.Lock()
         self._recent: OrderedDict[int, Folder] = OrderedDict()
 
-    def walk(self, sources: Iterable[Path]) -> Listing:
-        """List everything below the sources.
+    def walk(self, sources: Iterable[Path], add: Callable[[Entry], None]) -> Iterator[None]:
+        """List everything below the sources, about a folder at each step.
 
         Raises:
             OSError: A source itself cannot be read.
         """
-        listing = Listing()
         taken: set[bytes] = set()
         for source in sources:
             parent = self._root(source.parent)
             name = source.name
             if not name:  # the root of the file system: its content, without a name of its own
-                self._walk_folder(parent, None, listing)
+                yield from self._walk_folder(parent, None, add)
                 continue
             info = os.stat(name, dir_fd=parent.handle().fd, follow_symlinks=False)
             if self._links is Links.FOLLOW and stat.S_ISLNK(info.st_mode):
@@ -331,11 +310,10 @@ class Tree:
             if entry is None:
                 continue
             if entry.is_dir:
-                self._walk_folder(self._child(parent, entry), entry, listing)
+                yield from self._walk_folder(self._child(parent, entry), entry, add)
             else:
-                listing.add(entry)
-        self._pair_hardlinks(listing)
-        return listing
+                add(entry)
+                yield
 
     def open_judged(self, entry: Entry) -> int:
         """See `Entry.open_file`."""
@@ -463,39 +441,40 @@ class Tree:
             self._remember(folder)
         return folder
 
-    def _walk_folder(self, folder: Folder, entry: Entry | None, listing: Listing) -> None:
+    def _walk_folder(self, folder: Folder, entry: Entry | None, add: Callable[[Entry], None]) -> Iterator[None]:
         """List a folder and everything below, folders before their content, names sorted."""
         drops_empty = self._selection.drops_empty
-        stack = [self._level(folder, entry, listing)]
+        stack = [self._level(folder, entry, add)]
         while stack:
             level = stack[-1]
             for below in level.rest:
                 if below.kind == "d":
                     break
                 if drops_empty:
-                    self._settle(stack, listing)
-                listing.add(below)
+                    self._settle(stack, add)
+                add(below)
             else:
                 stack.pop()
                 continue
+            yield
             try:
                 child = self._child(level.folder, below)
                 if below.followed and any(child.identity == above.folder.identity for above in stack):
                     self._left_out(level.folder, below.leaf, "the link leads back to a folder above it")
                     continue
-                stack.append(self._level(child, below, listing))
+                stack.append(self._level(child, below, add))
             except OSError as error:
-                listing.add(below)
+                add(below)
                 self._warn(f"the content of '{below.shown}' is left out: {error.strerror}")
 
-    def _settle(self, stack: list[_Level], listing: Listing) -> None:
+    def _settle(self, stack: list[_Level], add: Callable[[Entry], None]) -> None:
         """List the folders that are now known to hold something wanted."""
         for above in stack:
             if above.pending is not None:
-                listing.add(above.pending)
+                add(above.pending)
                 above.pending = None
 
-    def _level(self, folder: Folder, entry: Entry | None, listing: Listing) -> _Level:
+    def _level(self, folder: Folder, entry: Entry | None, add: Callable[[Entry], None]) -> _Level:
         self._check()
         handle = folder.handle()
         path = os.fsdecode(folder.prefix)
@@ -506,19 +485,8 @@ class Tree:
             if self._selection.drops_empty:
                 pending = entry
             else:
-                listing.add(entry)
+                add(entry)
         return _Level(folder, iter(content), pending)
-
-    def _pair_hardlinks(self, listing: Listing) -> None:
-        """Give entries that are hard links to one file a common `Twin`."""
-        twins: dict[Identity, Twin] = {}
-        for entry in listing.entries:
-            if entry.nlink > 1 and entry.kind == "f":
-                key = (entry.dev, entry.ino)
-                twin = twins.get(key)
-                if twin is None:
-                    twin = twins[key] = Twin(entry.name)
-                entry.twin = twin
 
 
 _SPECIAL: Final = {

@@ -8,16 +8,19 @@ such streams to follow one another (RFC 1952 2.2), and a job can go on after any
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
 from engines.archive.create import sparse, tarformat
 from engines.archive.create.journal import Packed
+from engines.archive.create.output import WriteBehind
 from engines.archive.create.reading import Done, OpenFile, failed
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry, Twin
 from engines.archive.create.space import Buffer, Space, Spaces
+from engines.archive.create.tarchunks import Chunk, Failed, Outcome, Piece, Range
 from engines.archive.create.tarmembers import TarMembers
 from engines.archive.levels import MIB
 from engines.model import Json
@@ -25,63 +28,20 @@ from engines.names import display
 from engines.operations import ArchiveFormat
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from engines.archive.create.bzip2 import Bzip2Program
     from engines.archive.create.gzipmember import GzipMember, Link
 
 _SMALL: Final = 256 << 10
 """Files up to this size are read whole by one thread."""
+_COPIED: Final = MIB
+"""Files from this size are copied into a bare tar by the kernel ..."""
+_COPIED_AT_ONCE: Final = 16 * MIB
+"""... in such stretches: that often it can be interrupted."""
 _ZEROS: Final = bytes(MIB)
 _ROOM: Final = _SMALL + 128 * 1024
 """Bytes by which the last member and what is not counted (padding, long names) may exceed a chunk."""
-
-
-class _Range(msgspec.Struct):
-    """A stretch of a large file. `hole` zeros lie before it in the file, not in the archive."""
-
-    file: OpenFile
-    at: int
-    length: int
-    hole: int = 0
-    last: bool = False
-    """Whether the member's data ends here; padding follows."""
-    pad: int = 0
-
-
-class _Failed(msgspec.Struct):
-    entry: Entry
-    error: OSError
-
-
-_Piece = Entry | bytes | _Range | _Failed
-
-
-class _Chunk(msgspec.Struct):
-    """Pieces that become one stretch of the tar stream."""
-
-    pieces: list[_Piece] = msgspec.field(default_factory=list)
-    weight: int = 0
-    first: int = -1
-    """Number of the first entry when all pieces are entries that follow one another and link to none."""
-
-
-class _Outcome(msgspec.Struct):
-    """A chunk's bytes and what became of its pieces, in order."""
-
-    data: Sequence[Buffer] = ()
-    raw: int = 0
-    crc: int = 0
-    members: list[tuple[Entry, Done]] = msgspec.field(default_factory=list)
-    listed: Sequence[Entry] = ()
-    """Members that are as they were listed; then there are no others."""
-    bytes_read: int = 0
-    """Bytes of large files."""
-    short: list[OpenFile] = msgspec.field(default_factory=list)
-    open: _Range | None = None
-    """The last stretch of a file that goes on in the next chunk."""
-    ended: dict[int, OpenFile] = msgspec.field(default_factory=dict)
-    """Large files that are whole now, by the identity of their entry."""
-    space: Space | None = None
-    """Memory that `data` lies in."""
 
 
 class TarWriter:
@@ -90,7 +50,7 @@ class TarWriter:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._options = session.options
-        self._chunk = _Chunk()
+        self._chunk = Chunk()
         self._short: set[int] = set()
         self._filling = False
         self._block = MIB
@@ -103,12 +63,14 @@ class TarWriter:
         self._program: Bzip2Program | None = None
         if session.options.format is not ArchiveFormat.TAR:
             self._prepare(session.options.format, session.options.level)
+        bare = session.options.format is ArchiveFormat.TAR and not session.options.hashed
+        self._copier = session.output if bare and isinstance(session.output, WriteBehind) else None
         self._members = TarMembers(session.options)
         self._stretch = self._block if self._xz is None else MIB
         """Most bytes of a file that are read at once."""
         self._spaces = Spaces(self._stretch + _ROOM)
-        if not (self._gzip or self._xz or self._program):  # and a helper could not tell how far a slow packer is
-            session.open_lanes(self._block + _ROOM, self._pack_in_lane)
+        self._helped = not (self._gzip or self._xz or self._program)
+        """Whether helpers are to pack what is small; they could not tell how far a slow packer is."""
 
     def _prepare(self, form: ArchiveFormat, level: int) -> None:
         """Get ready to pack; modules that other formats do without are loaded here."""
@@ -130,7 +92,7 @@ class TarWriter:
             if bzip2.worthwhile(session):
                 self._program = bzip2.Bzip2Program(session)
                 session.pipeline.widen()
-                self._left = session.total
+                self._left = session.listing.size
                 self._share = 0.5  # most of them wait packed for a slower one before them
                 self._block, self._codec = self._program.segment(self._left), self._program.pack
 
@@ -141,7 +103,7 @@ class TarWriter:
         if self._gzip is not None and not session.output.position:
             session.output.write([self._gzip.header])
         first = self._resume(session.state) if session.state else None
-        for number, entry in enumerate(session.entries):
+        for number, entry in session.each():
             if entry.twin is not None and entry.twin.name in names and not entry.twin.packed.done():
                 entry.twin.packed.set_result(True)
             if entry is not first:
@@ -154,7 +116,7 @@ class TarWriter:
 
     # What goes into which chunk
 
-    def _add(self, piece: _Piece, weight: int, number: int = -1) -> None:
+    def _add(self, piece: Piece, weight: int, number: int = -1) -> None:
         """Add a piece to the chunk; `number` is that of an entry that helpers may take."""
         chunk = self._chunk
         if not chunk.pieces:
@@ -167,9 +129,12 @@ class TarWriter:
             self._flush()
 
     def _flush(self) -> None:
-        chunk, self._chunk = self._chunk, _Chunk()
+        chunk, self._chunk = self._chunk, Chunk()
         if not chunk.pieces:
             return
+        if self._helped and chunk.first >= 0 and chunk.weight >= self._block:
+            self._helped = False
+            self._session.open_lanes(self._block + _ROOM, self._pack_in_lane)
         if self._program is not None:
             self._left -= chunk.weight
             self._block = self._program.segment(self._left)
@@ -204,13 +169,16 @@ class TarWriter:
             else:
                 head = self._members.sparse_header(entry, segments)
         except OSError as error:
-            self._add(_Failed(entry, error), tarformat.BLOCK)
+            self._add(Failed(entry, error), tarformat.BLOCK)
             return
         if twin is not None and not twin.packed.done():
             twin.name = entry.name
             twin.packed.set_result(True)
-        self._add(head, len(head))
-        self._add_ranges(file, segments, 0)
+        if self._copier is not None and segments == sparse.whole(file) and entry.size >= _COPIED:
+            self._copy(file, self._copier, head)
+        else:
+            self._add(head, len(head))
+            self._add_ranges(file, segments, 0)
 
     def _add_ranges(self, file: OpenFile, segments: Sequence[tuple[int, int]], seen: int) -> None:
         """Queue the data of a file from `seen` on, cut where chunks are full."""
@@ -224,14 +192,30 @@ class TarWriter:
                 last = number == len(todo) - 1 and start + length == end
                 trailing = file.size - end if last else 0
                 self._add(
-                    _Range(file, start, length, start - position, last and not trailing, pad if last else 0), length
+                    Range(file, start, length, start - position, last and not trailing, pad if last else 0), length
                 )
                 if trailing:
-                    self._add(_Range(file, file.size, 0, trailing, True), 0)
+                    self._add(Range(file, file.size, 0, trailing, True), 0)
                 start += length
                 position = start
         if not todo:
-            self._add(_Range(file, file.size, 0, file.size - position, True, 0), 0)
+            self._add(Range(file, file.size, 0, file.size - position, True, 0), 0)
+
+    def _copy(self, file: OpenFile, output: WriteBehind, head: bytes, seen: int = 0) -> None:
+        """Have a file copied from `seen` on, after its header."""
+        self._flush()
+        size = file.entry.size
+        for start in range(seen, size, _COPIED_AT_ONCE):
+            length = min(_COPIED_AT_ONCE, size - start)
+            last = start + length == size
+            piece = Range(file, start, length, last=last, pad=-size % tarformat.BLOCK if last else 0)
+            before = head if start == seen else b""
+            self._session.pipeline.follow(partial(_begin_copy, output, piece, before), partial(self._end_copy, piece))
+
+    def _end_copy(self, piece: Range, real: int) -> None:
+        outcome = Outcome([bytes(piece.pad)] if piece.pad else ())
+        outcome.taken(piece, whole=real == piece.length)
+        self._write(outcome)
 
     def _maybe_sparse(self, entry: Entry) -> bool:
         return self._options.sparse and sparse.likely(entry)
@@ -241,7 +225,7 @@ class TarWriter:
 
     # In a worker
 
-    def _pack(self, chunk: _Chunk, link: Link | None) -> _Outcome:
+    def _pack(self, chunk: Chunk, link: Link | None) -> Outcome:
         session = self._session
         if chunk.first >= 0 and session.lanes is not None:
             answer = session.lanes.run(chunk.first, chunk.first + len(chunk.pieces))
@@ -250,9 +234,9 @@ class TarWriter:
                 entries = cast("list[Entry]", chunk.pieces)
                 done = msgspec.msgpack.decode(body, type=list[Done])
                 if not done:
-                    return _Outcome([space.data], listed=entries, space=space)
-                return _Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
-        outcome = _Outcome()
+                    return Outcome([space.data], listed=entries, space=space)
+                return Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
+        outcome = Outcome()
         space = self._spaces.take()
         pieces: list[Buffer] = []
         try:
@@ -268,7 +252,7 @@ class TarWriter:
             if link is not None:
                 link.give(memoryview(b""))
             for piece in chunk.pieces:
-                if isinstance(piece, _Range) and piece.file.digest is not None:
+                if isinstance(piece, Range) and piece.file.digest is not None:
                     piece.file.digest.skip()
             raise
         outcome.raw = space.length
@@ -300,7 +284,7 @@ class TarWriter:
             self._spaces.give(plain)
         return msgspec.msgpack.encode(done)
 
-    def _assemble(self, piece: _Piece, space: Space, outcome: _Outcome) -> None:
+    def _assemble(self, piece: Piece, space: Space, outcome: Outcome) -> None:
         if isinstance(piece, Entry):
             before = space.length
             try:
@@ -313,12 +297,12 @@ class TarWriter:
             outcome.members.append((piece, done))
         elif isinstance(piece, bytes):
             space.put(piece)
-        elif isinstance(piece, _Range):
+        elif isinstance(piece, Range):
             self._read_range(piece, space, outcome)
         else:
             outcome.members.append((piece.entry, failed(piece.error)))
 
-    def _read_range(self, piece: _Range, space: Space, outcome: _Outcome) -> None:
+    def _read_range(self, piece: Range, space: Space, outcome: Outcome) -> None:
         file, length = piece.file, piece.length
         space.reserve(length + piece.pad)
         at = space.length
@@ -329,7 +313,6 @@ class TarWriter:
             count = 0
         if count < length:  # promised in the header: the rest is zeros, and reported
             room[count:] = bytes(length - count)
-            outcome.short.append(file)
         space.length = at + length
         if piece.pad:
             space.put(bytes(piece.pad))
@@ -337,18 +320,14 @@ class TarWriter:
             for start in range(piece.at - piece.hole, piece.at, len(_ZEROS)):
                 file.digest.update(start, _ZEROS[: piece.at - start])
             file.digest.update(piece.at, room)
-        outcome.bytes_read += length + piece.hole
-        outcome.open = piece
-        if piece.last:
-            outcome.ended[id(file.entry)] = file
-            outcome.members.append((file.entry, Done("f")))
-            outcome.open = None
+        outcome.taken(piece, whole=count == length)
 
     # In order
 
-    def _write(self, outcome: _Outcome) -> None:
+    def _write(self, outcome: Outcome) -> None:
         session = self._session
-        session.output.write(outcome.data, lambda: self._release(outcome))
+        if outcome.data:
+            session.output.write(outcome.data, lambda: self._release(outcome))
         if self._gzip is not None:
             self._gzip.add(outcome.crc, outcome.raw)
         self._short.update(id(file) for file in outcome.short)
@@ -381,7 +360,7 @@ class TarWriter:
         if not self._filling:
             session.commit(lambda: self._state(outcome.open))
 
-    def _release(self, outcome: _Outcome) -> None:
+    def _release(self, outcome: Outcome) -> None:
         """Let a chunk's memory be used again."""
         space, outcome.space, outcome.data = outcome.space, None, ()
         lanes = self._session.lanes
@@ -390,7 +369,7 @@ class TarWriter:
 
     # Checkpoints
 
-    def _state(self, piece: _Range | None) -> Json:
+    def _state(self, piece: Range | None) -> Json:
         state: Json = {} if self._gzip is None else self._gzip.state
         if piece is not None:
             entry = piece.file.entry
@@ -405,7 +384,7 @@ class TarWriter:
             }
         return state
 
-    def _rest(self, piece: _Range) -> Json:
+    def _rest(self, piece: Range) -> Json:
         """Data bytes of the member still to come, and the padding after them."""
         segments = self._segments(piece.file)
         seen = piece.at + piece.length
@@ -423,17 +402,19 @@ class TarWriter:
         entry = next((entry for entry in session.entries if entry.name == name), None)
         session.done += state["seen"]
         if entry is not None:
-            try:
-                file = OpenFile(entry, hashed=self._options.hashed)
+            file = self._reopened(entry, state)
+            if file is not None:
+                self._rehash(file, state["seen"])
                 segments = self._segments(file)
-                if self._unchanged(entry, state, segments):
-                    self._rehash(file, state["seen"])
+                if self._copier is not None and segments == sparse.whole(file):
+                    self._copy(file, self._copier, b"", state["seen"])
+                else:
                     self._add_ranges(file, segments, state["seen"])
-                    if entry.twin is not None and not entry.twin.packed.done():
-                        entry.twin.packed.set_result(True)
-                    return entry
-            except OSError:
-                pass
+                if entry.twin is not None and not entry.twin.packed.done():
+                    entry.twin.packed.set_result(True)
+                return entry
+            if entry.twin is not None and not entry.twin.packed.done():
+                entry.twin.packed.set_result(False)  # its other names get content of their own
         shown = display(name)
         session.tally.changed += 1
         session.note(f"'{shown}' changed while the task was interrupted; zeros take the place of its rest")
@@ -447,15 +428,16 @@ class TarWriter:
         self._filling = False
         self._session.packed([member])
 
-    def _unchanged(self, entry: Entry, state: Json, segments: Sequence[tuple[int, int]]) -> bool:
-        seen = state["seen"]
-        left = sum(min(length, max(0, at + length - seen)) for at, length in segments)
-        return (entry.size, entry.mtime_ns, entry.ino, left) == (
-            state["size"],
-            state["mtime_ns"],
-            state["ino"],
-            state["left"],
-        )
+    def _reopened(self, entry: Entry, state: Json) -> OpenFile | None:
+        """The file an earlier attempt was at, None when it is not what it was."""
+        try:
+            file = OpenFile(entry, hashed=self._options.hashed)
+            seen = state["seen"]
+            left = sum(min(length, max(0, at + length - seen)) for at, length in self._segments(file))
+        except OSError:
+            return None
+        is_now = (entry.size, entry.mtime_ns, entry.ino, left)
+        return file if is_now == (state["size"], state["mtime_ns"], state["ino"], state["left"]) else None
 
     def _rehash(self, file: OpenFile, seen: int) -> None:
         if file.digest is None:
@@ -470,3 +452,9 @@ class TarWriter:
             part = min(left, self._block)
             self._add(bytes(part), part)
             left -= part
+
+
+def _begin_copy(output: WriteBehind, piece: Range, head: bytes) -> Future[int]:
+    if head:
+        output.write([head])
+    return output.copy(piece.file.fd, piece.at, piece.length)

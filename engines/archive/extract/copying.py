@@ -6,7 +6,6 @@ half as much again of system time, because the two wait for the interpreter's lo
 
 from __future__ import annotations
 
-import errno
 import os
 import queue
 import threading
@@ -17,14 +16,11 @@ from typing import Final
 import msgspec
 
 from engines.archive.containment import Parts, cannot_make, finish
-from engines.archive.extract.writing import write_all
 from engines.errors import TaskdeckError
+from engines.filecopy import copied
 
 _AT_ONCE: Final = 32  # files under way, each with an open descriptor
-_STEP: Final = 4 << 20  # bytes between two looks at whether to stop
-_BLOCK: Final = 1 << 18
 _PATIENCE: Final = 0.04  # seconds between two calls of `check` while it is the copier's turn
-_CANNOT_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM})
 
 
 class Copy(msgspec.Struct, gc=False):
@@ -121,26 +117,16 @@ class Copier:
             self._slots.release()
 
     def _copy(self, copy: Copy) -> None:
-        position, left = copy.position, copy.count
-        by_kernel = True
-        while left and not self._halt:
-            count = 0
-            if by_kernel:
-                try:
-                    count = os.copy_file_range(copy.source, copy.descriptor, min(left, _STEP), position)
-                except OSError as error:
-                    if error.errno not in _CANNOT_COPY:
-                        raise
-                    by_kernel = False  # as between two kinds of file system
-            if not by_kernel:
-                block = os.pread(copy.source, min(left, _BLOCK), position)
-                write_all(copy.descriptor, block)
-                count = len(block)
-            if not count:
-                raise TaskdeckError(
-                    "archive.damaged",
-                    "cannot unpack the archive",
-                    "it became shorter while it was read",
-                    "get it again",
-                )
-            position, left = position + count, left - count
+        left = copy.count
+        for step in copied(copy.source, copy.descriptor, copy.position, copy.count):
+            left -= step
+            self._copied += step
+            if self._halt:
+                return
+        if left and not self._halt:
+            raise TaskdeckError(
+                "archive.damaged",
+                "cannot unpack the archive",
+                "it became shorter while it was read",
+                "get it again",
+            )

@@ -12,8 +12,8 @@ import msgspec
 
 from engines import files
 from engines.archive.detect import Family, Found
-from engines.archive.extract.writing import write_all
 from engines.archive.volumes import Volumes, expected
+from engines.filecopy import write_all
 from engines.job import Job
 
 _BLOCK: Final = 4 << 20

@@ -20,10 +20,10 @@ from engines.archive.extract.chain import CANNOT
 from engines.archive.extract.libarchive_reader import Archive
 from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.extract.streams import Stream, bzip2_behind, open_stream
-from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes, Window
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 
 _OF_DOS: Final = ("lha", "cab", "zip", "rar")
 """Formats whose names are in the code page of whoever made them, not whatever bytes a Unix system had."""

@@ -20,9 +20,9 @@ from engines.archive.extract import piped, sevenzip_names
 from engines.archive.extract.blocks import Blocks, TruncatedError
 from engines.archive.extract.run import Run
 from engines.archive.extract.sevenzip_run import decoding
-from engines.archive.extract.writing import write_all
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
+from engines.filecopy import write_all
 from engines.process import Tool
 
 _LONGEST_LINK: Final = 4096

@@ -8,10 +8,10 @@ from engines.archive.containment import finish
 from engines.archive.extract.naming import name_of
 from engines.archive.extract.run import Keeping, Run, member_errors
 from engines.archive.extract.streams import open_stream
-from engines.archive.extract.writing import write_all
 from engines.archive.member import Member
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 
 
 def extract(run: Run) -> None:

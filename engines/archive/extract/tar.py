@@ -16,10 +16,10 @@ from engines.archive.extract.run import Run
 from engines.archive.extract.streams import Stream, cut_off, open_stream
 from engines.archive.extract.tar_headers import Header, MalformedError, Reader, malformed
 from engines.archive.extract.writers import Writers
-from engines.archive.extract.writing import write_all
 from engines.archive.member import Member, MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 from engines.names import display
 from engines.operations import Conflict
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import os
 
 from engines.archive.containment import Parts, Tree, cannot_make, file_mode, finish
-
-
-def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write every byte: the kernel may take fewer when the disk is nearly full or a limit is near."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
+from engines.filecopy import write_all
 
 
 def write_file(

@@ -14,13 +14,14 @@ from isal import isal_zlib
 from engines.archive.containment import Parts, file_mode, finish
 from engines.archive.extract import zip_codec
 from engines.archive.extract.run import Keeping, Run, member_errors
-from engines.archive.extract.writing import write_all, write_file
+from engines.archive.extract.writing import write_file
 from engines.archive.extract.zip_codec import label
 from engines.archive.extract.zip_directory import Directory, Entry, damaged, needs_tool
 from engines.archive.extract.zip_passwords import Keyring
 from engines.archive.member import MemberKind
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 
 _SPAN = 3 << 20  # bytes read at once for a batch
 _LONGEST_LINK = 4096
