@@ -73,10 +73,8 @@ def run(op: Estimate, job: Job) -> EstimateResult:
         warn=lambda message: warnings.append(message) if len(warnings) < _WARNINGS else None,
     )
     job.progress(0, None, stage="listing")
-    listing = Listing()
-    listing.follow(tree.walk(plan.sources, listing.add))
     try:
-        listing.finish()
+        listing = Listing(lambda found: tree.walk(plan.sources, found.add)).finish()
     except OSError as error:
         raise unreadable(plan.sources[0], error) from error
     job.progress(0, None, stage="sampling")

@@ -227,8 +227,7 @@ class Packing:
             TaskdeckError: A source cannot be read, or nothing is selected.
         """
         tree = self._tree()
-        listing = Listing()
-        listing.follow(self._walk(tree, listing, resumes=resumes))
+        listing = Listing(lambda listing: self._walk(tree, listing, resumes=resumes))
         while (resumes or listing.size < _ENOUGH) and listing.more():
             pass
         if not listing.entries:

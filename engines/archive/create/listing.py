@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from engines.archive.create.source import Entry, Identity, Twin
 
@@ -11,23 +11,19 @@ class Listing:
     """What a walk found, as far as it has come.
 
     Args:
-        walk: Lists a little at each step, with `add`; begun by the first step.
+        walk: Adds a little to this listing at each step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, walk: Callable[[Listing], Iterator[None]]) -> None:
         self.entries: list[Entry] = []
         self.files = 0
         self.folders = 0
         self.size = 0
         """Bytes in regular files."""
-        self._steps: Iterator[None] = iter(())
+        self._steps = walk(self)
         self._twins: dict[Identity, Twin] = {}
         self.whole = False
         """Whether this is everything."""
-
-    def follow(self, steps: Iterator[None]) -> None:
-        """Take entries from a walk, which adds some at each step."""
-        self._steps = steps
 
     def add(self, entry: Entry) -> None:
         """Append an entry and count it. Hard links to one file get a common `Twin`."""

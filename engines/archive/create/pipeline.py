@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -84,12 +84,18 @@ class Pipeline:
         else:
             action()
 
+    def take_ready(self) -> None:
+        """Hand over what is done by now."""
+        while self._queue and self._ready():
+            self._take()
+        self._check()
+
     def rest(self) -> None:
         """Wait until no thread of the pipeline is at work."""
         for task in self._queue:
             while task.pooled and task.future is not None and not task.future.done():
                 self._check()
-                wait((task.future,), _POLL)
+                _wait(task.future)
 
     def drain(self) -> None:
         """Wait for everything submitted."""
@@ -102,16 +108,12 @@ class Pipeline:
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def _make_room(self, weight: int) -> None:
-        while len(self._queue) > self._least and self._weight + weight > (
-            self._budget if self._queue[0].pooled else max(self._budget, _BEHIND)
-        ):
+        while len(self._queue) > self._least:
+            budget = self._budget if self._queue[0].pooled else max(self._budget, _BEHIND)
+            if self._weight + weight <= budget:
+                break
             self._take()
         self._weight += weight
-
-    def take_ready(self) -> None:
-        while self._queue and self._ready():
-            self._take()
-        self._check()
 
     def _ready(self) -> bool:
         """Whether the first in the queue is done; it is begun if it only waited for its turn."""
@@ -126,8 +128,13 @@ class Pipeline:
             self._check()
             future = self._queue[0].future
             if future is not None and not self._meanwhile():
-                with suppress(FutureTimeoutError):
-                    future.exception(_POLL)
+                _wait(future)
         first = self._queue.popleft()
         self._weight -= first.weight
         first.then(None if first.future is None else first.future.result())
+
+
+def _wait(future: Future[Any]) -> None:
+    """Wait a moment; an error in it is told when it is taken."""
+    with suppress(FutureTimeoutError):
+        future.exception(_POLL)
