@@ -25,7 +25,9 @@ _WORTH: Final = 4 * _SEGMENT
 
 def worthwhile(session: Session) -> bool:
     """Whether the program is there and there is enough to do; reproducible archives depend on no program."""
-    return session.listing.finish().size >= _WORTH and not session.options.reproducible and bool(backends.lbzip2())
+    if session.options.reproducible or not backends.lbzip2():
+        return False
+    return session.listing.finish().size >= _WORTH
 
 
 class Bzip2Program:
