@@ -67,7 +67,7 @@ class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
     each: Annotated[bool, arg("One archive for each path given, or for each item of the only folder given.")] = False
     password: Annotated[
         str | None,
-        arg("Encrypt with AES-256 (visible to other users when typed here).", accepts=Accepts.SECRET),
+        arg("Encrypt with AES-256.", accepts=Accepts.SECRET),
     ] = None
     password_file: Annotated[
         str | None, arg("Encrypt with the first line of this file.", accepts=Accepts.SOURCE, advanced=True)
@@ -148,7 +148,7 @@ class Unzip(Operation, frozen=True, kw_only=True, tag="unzip"):
     password: Annotated[
         str | None,
         arg(
-            "Password (visible to other users when typed here; better leave it out).",
+            "Password. Better leave it out: it is asked for when it is needed.",
             accepts=Accepts.SECRET,
             positional=True,
         ),
@@ -186,7 +186,7 @@ class ZipTest(Operation, frozen=True, kw_only=True, tag="ziptest"):
 
     path: Annotated[str, arg("Archive to test.", positional=True, accepts=Accepts.SOURCE)]
     password: Annotated[
-        str | None, arg("Password (visible to other users when typed here).", accepts=Accepts.SECRET)
+        str | None, arg("Password. Better leave it out: it is asked for when it is needed.", accepts=Accepts.SECRET)
     ] = None
     password_file: Annotated[
         str | None, arg("File (0600) of passwords to try, one a line.", accepts=Accepts.SOURCE)

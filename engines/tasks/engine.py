@@ -31,6 +31,8 @@ from engines.tasks.timers import Timers, until_words
 
 _PASSING: Final = frozenset({"network", "task.timeout"})
 """Errors that may be gone at the next try."""
+_SAID: Final = "the password is wrong; try another password"
+"""What every wrong password is answered with, whatever it was."""
 _GRACE: Final = 1.5
 
 log = logging.getLogger(__name__)
@@ -456,7 +458,9 @@ class Engine:
         message, detail = error.message, error.detail
         for secret in record.secrets.values():
             if len(secret) > 2:
-                message, detail = message.replace(secret, "***"), detail.replace(secret, "***")
+                detail = detail.replace(secret, "***")
+                if secret not in _SAID:  # blotted out of that, it would be told all the more
+                    message = message.replace(secret, "***")
         return ErrorInfo(error.code, message, detail)
 
     async def shut_down(self) -> None:

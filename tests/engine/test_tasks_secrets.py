@@ -78,3 +78,14 @@ async def test_wrong_password_fails_and_a_retry_asks_again(tmp_path: Path) -> No
         assert outcome.view is not None and outcome.view.reason is WaitReason.PASSWORD
         await deck.service.unlock(task.id, {"password": "open sesame"}, actor=ME)
         assert (await deck.ended(task.id)).state is TaskState.COMPLETED
+
+
+async def test_a_wrong_password_is_told_in_words_even_if_it_is_one_of_them(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        (deck.root / "a.txt").write_text("x")
+        packed = {"op": "zip", "path": str(deck.root / "a.txt"), "password": "right"}
+        assert (await deck.ended((await deck.service.submit(packed, actor=ME)).id)).state is TaskState.COMPLETED
+        test = {"op": "ziptest", "path": str(deck.root / "a.txt.zip"), "password": "wrong"}
+        view = await deck.ended((await deck.service.submit(test, actor=ME)).id)
+        assert view.error is not None
+        assert view.error.message == "cannot test 'a.txt.zip': the password is wrong; try another password."

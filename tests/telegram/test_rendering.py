@@ -223,5 +223,4 @@ def test_every_operation_is_in_the_menu_and_has_help_that_names_all_its_paramete
         text = commands.help_text("/" + commands.chat_name(spec.name))
         for field in fields(spec.struct):
             assert (field.name.upper() if field.positional else field.flag) in text
-        assert "visible to other users" not in text
         assert all(utf16(page) <= TEXT_LIMIT for page in cards.pages(text))

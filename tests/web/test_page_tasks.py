@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from engines.model import Action, TaskState
+from engines.model import Action, TaskState, WaitReason
 from engines.query import Query
 from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
@@ -398,3 +398,33 @@ async def test_words_of_the_page_are_the_words_of_the_engine(deck: tuple[Site, F
         [text.clock(count) for count in seconds],
         [text.uptime(count) for count in seconds],
     ]
+
+
+async def test_a_task_that_waits_for_a_password_is_given_it(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
+    served, tasks = deck
+    asks = {"state": TaskState.WAITING, "reason": WaitReason.PASSWORD, "note": "Waits for a password.", "total": None}
+    async with open_page(served.link(), width=390, height=844) as page:
+        await settled(page)
+        card = page.locator('[data-id="t000"]')
+        await expect(card.get_by_role("button", name="Password")).to_be_hidden()
+        for place in (card, page.locator("#view")):
+            tasks.put(make_view("t000", title="secret.7z", **asks))
+            tasks.wake()
+            await place.get_by_role("button", name="Password").click()
+            await page.get_by_label("secret.7z", exact=True).fill("open sesame")
+            await page.keyboard.press("Enter")
+            await expect(place.get_by_role("button", name="Password")).to_be_hidden()
+            await expect(place.locator(".badge")).to_have_text("Queued")
+            await page.evaluate("location.hash = '#/task/t000'")
+    assert [call[1:] for call in tasks.asked if call[0] == "unlock"] == [("t000", {"password": "open sesame"})] * 2
+
+
+async def test_a_card_has_room_for_all_it_offers(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
+    served, tasks = deck
+    tasks.put(make_view("t000", state=TaskState.WAITING, reason=WaitReason.PASSWORD, note="Waits for a password."))
+    async with open_page(served.link(), width=390, height=844) as page:
+        await settled(page)
+        card = page.locator('[data-id="t000"]')
+        await expect(card.locator(".line")).to_have_text("Waits for a password.")
+        assert await card.evaluate("card => card.scrollHeight <= card.clientHeight")
+        assert await card.locator(".line").evaluate("line => line.clientHeight > 10")

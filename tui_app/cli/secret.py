@@ -14,6 +14,7 @@ from engines.paths import unreadable
 from tui_app.cli.output import err
 
 _LIMIT: Final = 4096
+_SEEN: Final = "(Other users can see what is typed here.)"
 
 
 def add_arguments(parser: argparse.ArgumentParser, field: Field | None = None, taken: set[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser, field: Field | None = None, t
     name = field.name if field is not None else "password"
     flag = f"--{name.replace('_', '-')}"
     if field is not None and field.positional:
-        parser.add_argument(name, nargs="?", metavar=name.upper(), help=field.help)
+        parser.add_argument(name, nargs="?", metavar=name.upper(), help=f"{field.help} {_SEEN}")
     group = parser.add_argument_group(name)
     group.add_argument(flag, dest=f"{name}:ask", action="store_true", help="ask for it on the terminal")
     if f"{name}_file" not in (taken or set()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +16,6 @@ from tui_app.telegram.tokenizer import Command, Token
 HERE: Final = "here"
 _PATHS: Final = frozenset({Accepts.SOURCE, Accepts.TARGET, Accepts.FOLDER})
 _DESCRIPTION_LIMIT: Final = 256
-_PARENTHESIS: Final = re.compile(r" \([^)]*\)")
 
 Exists = Callable[[str], bool]
 
@@ -197,8 +195,7 @@ def help_text(name: str = "") -> str:
     for field in fields(spec.struct):
         word = field.name.upper() if field.positional else field.flag
         values = f" ({', '.join(field.choices)})" if field.choices else ""
-        # What it says of the command line, where others see it, is not so here.
-        meaning = f"{_PARENTHESIS.sub('', field.help)} (I delete your message.)" if field.secret else field.help
+        meaning = f"{field.help} (I delete your message.)" if field.secret else field.help
         lines.append(f"{word}: {meaning}{values}")
     if spec.writes and spec.name != "receive":
         lines += ["--send: Send me the result.", "--send-to CHAT: Send the result to this chat: a number, me or here."]

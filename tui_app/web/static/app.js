@@ -1,6 +1,6 @@
 // The entry of the page: routes between views, header, statistics, filters, shortcuts, notifications.
 
-import { $, attempt, plural, rate, say, size, spark, toast, uptime } from './page.js';
+import { $, attempt, offers, plural, rate, say, size, spark, toast, uptime } from './page.js';
 import { Live } from './live.js';
 import { act, Cards } from './cards.js';
 
@@ -215,6 +215,7 @@ const KEYS = {
   p: () => onFocused(task => task.actions.includes('pause') ? 'pause' : 'resume'),
   c: () => onFocused(() => 'cancel'),
   r: () => onFocused(() => 'retry'),
+  u: () => onFocused(() => 'unlock'),
   t: () => $('theme').click(),
   h: () => { location.hash = '#/history'; },
   d: () => { location.hash = '#/'; },
@@ -228,7 +229,7 @@ function onFocused(choose) {
   const first = ids.map(id => live.tasks.get(id)).find(Boolean); // of many selected ones, some may be far away
   if (!first) return;
   const action = choose(first);
-  if (first.actions.includes(action)) act(live, ids, action);
+  if (offers(first).includes(action)) act(live, action === 'unlock' ? [first.id] : ids, action);
 }
 
 document.addEventListener('keydown', event => {

@@ -1,7 +1,7 @@
 // The list of task cards: one element for each task near the screen, changed in place; never rebuilt. The list is as
 // tall as all tasks are; which of them the server tells about follows the scroll.
 
-import { $, amount, api, attempt, clock, confirm, ENDED, fraction, plural, rate, say, statusWord, toast } from './page.js';
+import { $, amount, api, askPassword, attempt, clock, confirm, ENDED, fraction, offers, plural, rate, say, statusWord, toast } from './page.js';
 
 const template = $('card-template').content.firstElementChild;
 const list = $('tasks');
@@ -34,7 +34,7 @@ class Card {
   show(task) {
     const old = this.shown;
     if (!old || old.title !== task.title) this.#name(task);
-    if (!old || old.state !== task.state || old.actions !== task.actions) this.#state(task);
+    if (!old || old.state !== task.state || old.actions !== task.actions || old.reason !== task.reason) this.#state(task);
     const share = fraction(task);
     const text = share === null ? '' : `${(share * 100).toFixed(share === 1 ? 0 : 1)}%`;
     if (!old || share !== this.share) {
@@ -70,24 +70,32 @@ class Card {
     const word = statusWord(task);
     say(this.badge, word[0].toUpperCase() + word.slice(1));
     this.root.dataset.status = word;
-    const allowed = task.actions ?? [];
+    const allowed = offers(task);
     const ended = ENDED.has(task.state);
+    const locked = allowed.includes('unlock');
     this.root.classList.toggle('ended', ended);
     for (const button of this.buttons) {
       const action = button.dataset.action;
       const late = action === 'retry' || action === 'remove';
-      button.hidden = late ? !ended || !allowed.includes(action) : ended;
+      if (action === 'unlock') button.hidden = !locked;
+      else if (action === 'resume') button.hidden = ended || locked; // the password takes its place
+      else button.hidden = late ? !ended || !allowed.includes(action) : ended;
       button.disabled = !allowed.includes(action);
     }
   }
 }
 
-/** Ask for an action on some tasks, after a question where it cannot be taken back. */
+/** Ask for an action on some tasks (a password: for one), after a question where it cannot be taken back. */
 export async function act(live, ids, action) {
   const tasks = ids.map(id => live.tasks.get(id)).filter(Boolean);
   const name = tasks.length === 1 ? tasks[0].title : plural(ids.length, 'task');
   if (action === 'cancel' && !await confirm(`Cancel ${plural(ids.length, 'task')}?`, `${name}: what is half done is removed.`, 'Cancel it')) return;
   if (action === 'remove' && !await confirm(`Remove from the history?`, `${name}: outputs stay where they are.`, 'Remove')) return;
+  if (action === 'unlock') {
+    const password = await askPassword(name);
+    if (password !== null) await attempt(async () => live.patch(await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/unlock`, { secrets: { password } })));
+    return;
+  }
   await attempt(async () => {
     if (ids.length === 1 && action !== 'remove') {
       const view = await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/control`, { action });
@@ -239,7 +247,7 @@ export class Cards extends EventTarget {
       button.disabled = true;
       await act(this.live, [card.dataset.id], button.dataset.action);
       const task = this.live.tasks.get(card.dataset.id);
-      if (task) button.disabled = !task.actions.includes(button.dataset.action);
+      if (task) button.disabled = !offers(task).includes(button.dataset.action);
     } else if (event.shiftKey && this.last && event.target.matches('.mark, .mark *')) {
       const order = this.live.order;
       const [from, to] = [order.indexOf(this.last), order.indexOf(card.dataset.id)].sort((a, b) => a - b);

@@ -76,6 +76,11 @@ export function statusWord(task) {
 
 export const ENDED = new Set(['completed', 'failed', 'cancelled']);
 
+/** What may be asked of a task now: its actions, and the password it waits for. */
+export const offers = task => task.reason === 'password' ? ['unlock', ...task.actions] : task.actions;
+
+export const verb = action => action === 'unlock' ? 'Password' : action[0].toUpperCase() + action.slice(1);
+
 /** Share done from 0 to 1, null while unknown; 1 only when completed. */
 export function fraction(task) {
   if (task.state === 'completed') return 1;
@@ -162,6 +167,21 @@ export function confirm(title, text, verb) {
     node.classList.add('small');
     node.addEventListener('close', () => resolve(answer));
     no.focus();
+  });
+}
+
+/** Ask for the password of something; null when none is given. */
+export function askPassword(name) {
+  return new Promise(resolve => {
+    let answer = null;
+    const input = el('input', { type: 'password', id: 'password', required: true, autocomplete: 'off' });
+    const form = el('form', { class: 'form', on: { submit: event => { event.preventDefault(); answer = input.value; node.close(); } } },
+      el('div', { class: 'field' }, el('label', { for: 'password', class: 'foreign' }, name), input),
+      el('div', { class: 'buttons end' }, el('button', { class: 'primary' }, 'Go on')));
+    const node = dialog('Password', form);
+    node.classList.add('small');
+    node.addEventListener('close', () => resolve(answer));
+    input.focus();
   });
 }
 

@@ -5,7 +5,7 @@ import { theme } from './app.js';
 
 const KEYS = [
   ['/', 'Search'], ['n', 'New task'], ['j / k', 'Next / previous task'], ['Enter', 'Open the task'], ['x', 'Select the task'],
-  ['a', 'Select all'], ['Esc', 'Select none'], ['p', 'Pause or resume'], ['c', 'Cancel'], ['r', 'Retry'], ['t', 'Light or dark'],
+  ['a', 'Select all'], ['Esc', 'Select none'], ['p', 'Pause or resume'], ['c', 'Cancel'], ['r', 'Retry'], ['u', 'Give the password'], ['t', 'Light or dark'],
   ['d', 'Tasks'], ['h', 'History'], ['?', 'This list'],
 ];
 

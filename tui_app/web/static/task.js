@@ -1,6 +1,6 @@
 // The page of one task: live figures, result, picture, archive tree, who did what when, log.
 
-import { $, amount, api, attempt, clock, el, ENDED, fraction, rate, say, size, spark, statusWord, toast, url } from './page.js';
+import { $, amount, api, attempt, clock, el, ENDED, fraction, offers, rate, say, size, spark, statusWord, toast, url, verb } from './page.js';
 import { act } from './cards.js';
 import { tree } from './tree.js';
 
@@ -103,13 +103,14 @@ class Head {
   }
 
   #offer(view) {
-    const wanted = view.actions.join();
+    const actions = offers(view);
+    const wanted = actions.join();
     if (this.offered === wanted) return;
     this.offered = wanted;
-    this.buttons.replaceChildren(...view.actions.map(action => el('button', {
-      type: 'button', data: { action },
+    this.buttons.replaceChildren(...actions.map(action => el('button', {
+      type: 'button', data: { action }, class: action === 'unlock' ? 'primary' : undefined,
       on: { click: async () => { this.live.tasks.set(view.id, view); await act(this.live, [view.id], action); if (action === 'remove') location.hash = '#/'; } },
-    }, action[0].toUpperCase() + action.slice(1))));
+    }, verb(action))));
   }
 }
 
