@@ -7,21 +7,18 @@ such streams to follow one another (RFC 1952 2.2), and a job can go on after any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from engines.archive.create import sparse, tarformat
 from engines.archive.create.journal import Packed
 from engines.archive.create.output import WriteBehind
-from engines.archive.create.reading import Done, OpenFile, failed
+from engines.archive.create.reading import OpenFile
 from engines.archive.create.session import Session, packed_of
 from engines.archive.create.source import Entry, Twin
-from engines.archive.create.space import Buffer, Space, Spaces
 from engines.archive.create.tarchunks import Chunk, Failed, Outcome, Piece, Range
-from engines.archive.create.tarmembers import TarMembers
+from engines.archive.create.tarpacker import SMALL, TarPacker
 from engines.archive.levels import MIB
 from engines.model import Json
 from engines.names import display
@@ -30,18 +27,10 @@ from engines.operations import ArchiveFormat
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from engines.archive.create.bzip2 import Bzip2Program
-    from engines.archive.create.gzipmember import GzipMember, Link
-
-_SMALL: Final = 256 << 10
-"""Files up to this size are read whole by one thread."""
 _COPIED: Final = MIB
 """Files from this size are copied into a bare tar by the kernel ..."""
 _COPIED_AT_ONCE: Final = 16 * MIB
 """... in such stretches: that often it can be interrupted."""
-_ZEROS: Final = bytes(MIB)
-_ROOM: Final = _SMALL + 128 * 1024
-"""Bytes by which the last member and what is not counted (padding, long names) may exceed a chunk."""
 
 
 class TarWriter:
@@ -53,55 +42,17 @@ class TarWriter:
         self._chunk = Chunk()
         self._short: set[int] = set()
         self._filling = False
-        self._block = MIB
-        """Bytes of tar stream in a chunk."""
-        self._share = 1.0
-        """Bytes that a byte of a chunk takes while it is under way: the packed ones too."""
-        self._codec: Callable[[Buffer], Sequence[Buffer]] | None = None
-        self._xz: Callable[[list[Buffer]], Sequence[Buffer]] | None = None
-        self._gzip: GzipMember | None = None
-        self._program: Bzip2Program | None = None
-        if session.options.format is not ArchiveFormat.TAR:
-            self._prepare(session.options.format, session.options.level)
+        self._packer = TarPacker(session)
+        self._helped = self._packer.helped
         bare = session.options.format is ArchiveFormat.TAR and not session.options.hashed
         self._copier = session.output if bare and isinstance(session.output, WriteBehind) else None
-        self._members = TarMembers(session.options)
-        self._stretch = self._block if self._xz is None else MIB
-        """Most bytes of a file that are read at once."""
-        self._spaces = Spaces(self._stretch + _ROOM)
-        self._helped = not (self._gzip or self._xz or self._program)
-        """Whether helpers are to pack what is small; they could not tell how far a slow packer is."""
-
-    def _prepare(self, form: ArchiveFormat, level: int) -> None:
-        """Get ready to pack; modules that other formats do without are loaded here."""
-        from engines.archive.create import tarcodecs
-
-        session = self._session
-        self._share = 2.0
-        if form is ArchiveFormat.TAR_XZ:
-            self._block, self._xz = tarcodecs.xz(level, session.step)
-            return
-        self._block, self._codec = tarcodecs.codec(form, level)
-        if form is ArchiveFormat.TAR_GZ and session.options.single_member:
-            from engines.archive.create.gzipmember import GzipMember
-
-            self._gzip = GzipMember(level, fresh=session.options.reproducible)
-        elif form is ArchiveFormat.TAR_BZ2:
-            from engines.archive.create import bzip2
-
-            if bzip2.worthwhile(session):
-                self._program = bzip2.Bzip2Program(session)
-                session.pipeline.widen()
-                self._left = session.listing.size
-                self._share = 0.5  # most of them wait packed for a slower one before them
-                self._block, self._codec = self._program.segment(self._left), self._program.pack
 
     def run(self) -> None:
         """Pack everything."""
         session = self._session
         names = {member.name for member in session.members}
-        if self._gzip is not None and not session.output.position:
-            session.output.write([self._gzip.header])
+        if self._packer.gzip is not None and not session.output.position:
+            session.output.write([self._packer.gzip.header])
         first = self._resume(session.state) if session.state else None
         for number, entry in session.each():
             if entry.twin is not None and entry.twin.name in names and not entry.twin.packed.done():
@@ -111,8 +62,8 @@ class TarWriter:
         self._add(tarformat.END, len(tarformat.END))
         self._flush()
         session.pipeline.drain()
-        if self._gzip is not None:
-            session.output.write([self._gzip.end()])
+        if self._packer.gzip is not None:
+            session.output.write([self._packer.gzip.end()])
 
     # What goes into which chunk
 
@@ -125,24 +76,22 @@ class TarWriter:
             chunk.first = -1
         chunk.pieces.append(piece)
         chunk.weight += weight
-        if chunk.weight >= self._block:
+        if chunk.weight >= self._packer.block:
             self._flush()
 
     def _flush(self) -> None:
         chunk, self._chunk = self._chunk, Chunk()
         if not chunk.pieces:
             return
-        if self._helped and chunk.first >= 0 and chunk.weight >= self._block:
+        if self._helped and chunk.first >= 0 and chunk.weight >= self._packer.block:
             self._helped = False
-            self._session.open_lanes(self._block + _ROOM, self._pack_in_lane)
-        if self._program is not None:
-            self._left -= chunk.weight
-            self._block = self._program.segment(self._left)
-        link = None if self._gzip is None else self._gzip.link()
+            self._session.open_lanes(self._packer.room, self._packer.pack_in_lane)
+        self._packer.cut(chunk.weight)
+        link = None if self._packer.gzip is None else self._packer.gzip.link()
         self._session.pipeline.submit(
-            lambda: self._pack(chunk, link),
+            lambda: self._packer.pack(chunk, link),
             self._write,
-            int(chunk.weight * self._share),
+            int(chunk.weight * self._packer.share),
         )
 
     def _place(self, entry: Entry, number: int) -> None:
@@ -152,7 +101,7 @@ class TarWriter:
             return
         size = entry.size
         twin = entry.twin if self._options.hardlinks else None
-        if size > sparse.SMALLEST and (size > _SMALL or self._maybe_sparse(entry)):
+        if size > sparse.SMALLEST and (size > SMALL or self._maybe_sparse(entry)):
             if twin is not None and twin.packed.done() and twin.packed.result():
                 self._add(entry, tarformat.BLOCK)
                 return
@@ -165,20 +114,25 @@ class TarWriter:
             file = OpenFile(entry, hashed=self._options.hashed)
             segments = self._segments(file)
             if sum(length for _, length in segments) == entry.size:
-                head = self._members.header(entry, tarformat.REGULAR, size=entry.size)
+                head = self._packer.members.header(entry, tarformat.REGULAR, size=entry.size)
             else:
-                head = self._members.sparse_header(entry, segments)
+                head = self._packer.members.sparse_header(entry, segments)
         except OSError as error:
             self._add(Failed(entry, error), tarformat.BLOCK)
             return
         if twin is not None and not twin.packed.done():
             twin.name = entry.name
             twin.packed.set_result(True)
-        if self._copier is not None and segments == sparse.whole(file) and entry.size >= _COPIED:
-            self._copy(file, self._copier, head)
-        else:
+        self._add_file(file, segments, head)
+
+    def _add_file(self, file: OpenFile, segments: Sequence[tuple[int, int]], head: bytes, seen: int = 0) -> None:
+        """Queue the header of a file and its data from `seen` on."""
+        if self._copier is not None and segments == sparse.whole(file) and file.size - seen >= _COPIED:
+            self._copy(file, self._copier, head, seen)
+            return
+        if head:
             self._add(head, len(head))
-            self._add_ranges(file, segments, 0)
+        self._add_ranges(file, segments, seen)
 
     def _add_ranges(self, file: OpenFile, segments: Sequence[tuple[int, int]], seen: int) -> None:
         """Queue the data of a file from `seen` on, cut where chunks are full."""
@@ -188,7 +142,8 @@ class TarWriter:
         position = seen
         for number, (start, end) in enumerate(todo):
             while start < end:
-                length = min(end - start, max(self._block - self._chunk.weight, tarformat.BLOCK), self._stretch)
+                room = max(self._packer.block - self._chunk.weight, tarformat.BLOCK)
+                length = min(end - start, room, self._packer.stretch)
                 last = number == len(todo) - 1 and start + length == end
                 trailing = file.size - end if last else 0
                 self._add(
@@ -201,10 +156,10 @@ class TarWriter:
         if not todo:
             self._add(Range(file, file.size, 0, file.size - position, True, 0), 0)
 
-    def _copy(self, file: OpenFile, output: WriteBehind, head: bytes, seen: int = 0) -> None:
+    def _copy(self, file: OpenFile, output: WriteBehind, head: bytes, seen: int) -> None:
         """Have a file copied from `seen` on, after its header."""
         self._flush()
-        size = file.entry.size
+        size = file.size
         for start in range(seen, size, _COPIED_AT_ONCE):
             length = min(_COPIED_AT_ONCE, size - start)
             last = start + length == size
@@ -223,113 +178,14 @@ class TarWriter:
     def _segments(self, file: OpenFile) -> list[tuple[int, int]]:
         return sparse.segments(file) if self._maybe_sparse(file.entry) else sparse.whole(file)
 
-    # In a worker
-
-    def _pack(self, chunk: Chunk, link: Link | None) -> Outcome:
-        session = self._session
-        if chunk.first >= 0 and session.lanes is not None:
-            answer = session.lanes.run(chunk.first, chunk.first + len(chunk.pieces))
-            if answer is not None:
-                space, body = answer
-                entries = cast("list[Entry]", chunk.pieces)
-                done = msgspec.msgpack.decode(body, type=list[Done])
-                if not done:
-                    return Outcome([space.data], listed=entries, space=space)
-                return Outcome([space.data], members=list(zip(entries, done, strict=True)), space=space)
-        outcome = Outcome()
-        space = self._spaces.take()
-        pieces: list[Buffer] = []
-        try:
-            session.step()
-            for piece in chunk.pieces:
-                self._assemble(piece, space, outcome)
-                if self._xz is not None and space.length >= MIB:
-                    pieces.append(bytes(space.data))
-                    space.length = 0
-            if link is not None:
-                link.give(space.data)
-        except BaseException:  # nobody may wait for this chunk in vain
-            if link is not None:
-                link.give(memoryview(b""))
-            for piece in chunk.pieces:
-                if isinstance(piece, Range) and piece.file.digest is not None:
-                    piece.file.digest.skip()
-            raise
-        outcome.raw = space.length
-        if self._gzip is not None and link is not None:
-            outcome.data, outcome.crc = self._gzip.pack(space.data, link)
-        elif self._xz is not None:
-            pieces.append(bytes(space.data))
-            outcome.data = self._xz(pieces)
-        elif self._codec is not None:
-            outcome.data = self._codec(space.data)
-        else:
-            outcome.data = [space.data]
-        if any(isinstance(part, memoryview) for part in outcome.data):
-            outcome.space = space  # stored bytes lie in it until they are written
-        else:
-            self._spaces.give(space)
-        return outcome
-
-    def _pack_in_lane(self, first: int, last: int, space: Space) -> bytes:
-        """In a helper process: a chunk of small members."""
-        entries = self._session.entries[first:last]
-        if self._codec is None:
-            done = self._members.lay_out(entries, space)
-        else:
-            plain = self._spaces.take()
-            done = self._members.lay_out(entries, plain)
-            for part in self._codec(plain.data):
-                space.put(part)
-            self._spaces.give(plain)
-        return msgspec.msgpack.encode(done)
-
-    def _assemble(self, piece: Piece, space: Space, outcome: Outcome) -> None:
-        if isinstance(piece, Entry):
-            before = space.length
-            try:
-                done = self._members.member(piece, space)
-            except OSError as error:
-                space.length = before
-                done = failed(error)
-                if piece.twin is not None and not piece.twin.packed.done() and piece.twin.name == piece.name:
-                    piece.twin.packed.set_result(False)
-            outcome.members.append((piece, done))
-        elif isinstance(piece, bytes):
-            space.put(piece)
-        elif isinstance(piece, Range):
-            self._read_range(piece, space, outcome)
-        else:
-            outcome.members.append((piece.entry, failed(piece.error)))
-
-    def _read_range(self, piece: Range, space: Space, outcome: Outcome) -> None:
-        file, length = piece.file, piece.length
-        space.reserve(length + piece.pad)
-        at = space.length
-        room = space.view[at : at + length]
-        try:
-            count = file.read_into(room, piece.at) if length else 0
-        except OSError:
-            count = 0
-        if count < length:  # promised in the header: the rest is zeros, and reported
-            room[count:] = bytes(length - count)
-        space.length = at + length
-        if piece.pad:
-            space.put(bytes(piece.pad))
-        if file.digest is not None:
-            for start in range(piece.at - piece.hole, piece.at, len(_ZEROS)):
-                file.digest.update(start, _ZEROS[: piece.at - start])
-            file.digest.update(piece.at, room)
-        outcome.taken(piece, whole=count == length)
-
     # In order
 
     def _write(self, outcome: Outcome) -> None:
         session = self._session
         if outcome.data:
-            session.output.write(outcome.data, lambda: self._release(outcome))
-        if self._gzip is not None:
-            self._gzip.add(outcome.crc, outcome.raw)
+            session.output.write(outcome.data, lambda: self._packer.release(outcome))
+        if self._packer.gzip is not None:
+            self._packer.gzip.add(outcome.crc, outcome.raw)
         self._short.update(id(file) for file in outcome.short)
         packed = [packed_of(entry) for entry in outcome.listed]
         read = outcome.bytes_read + sum(entry.size for entry in outcome.listed if entry.kind == "f")
@@ -360,17 +216,10 @@ class TarWriter:
         if not self._filling:
             session.commit(lambda: self._state(outcome.open))
 
-    def _release(self, outcome: Outcome) -> None:
-        """Let a chunk's memory be used again."""
-        space, outcome.space, outcome.data = outcome.space, None, ()
-        lanes = self._session.lanes
-        if space is not None and (lanes is None or not lanes.release(space)):
-            self._spaces.give(space)
-
     # Checkpoints
 
     def _state(self, piece: Range | None) -> Json:
-        state: Json = {} if self._gzip is None else self._gzip.state
+        state: Json = {} if self._packer.gzip is None else self._packer.gzip.state
         if piece is not None:
             entry = piece.file.entry
             state |= {
@@ -393,8 +242,8 @@ class TarWriter:
 
     def _resume(self, state: Json) -> Entry | None:
         """Complete the member an earlier attempt was at; its entry when it is still there unchanged."""
-        if self._gzip is not None:
-            self._gzip.restore(state)
+        if self._packer.gzip is not None:
+            self._packer.gzip.restore(state)
         if "name" not in state:
             return None
         session = self._session
@@ -405,11 +254,7 @@ class TarWriter:
             file = self._reopened(entry, state)
             if file is not None:
                 self._rehash(file, state["seen"])
-                segments = self._segments(file)
-                if self._copier is not None and segments == sparse.whole(file):
-                    self._copy(file, self._copier, b"", state["seen"])
-                else:
-                    self._add_ranges(file, segments, state["seen"])
+                self._add_file(file, self._segments(file), b"", state["seen"])
                 if entry.twin is not None and not entry.twin.packed.done():
                     entry.twin.packed.set_result(True)
                 return entry
@@ -449,7 +294,7 @@ class TarWriter:
     def _fill(self, left: int) -> None:
         self._filling = True  # no checkpoint in the middle of it
         while left:
-            part = min(left, self._block)
+            part = min(left, self._packer.block)
             self._add(bytes(part), part)
             left -= part
 
