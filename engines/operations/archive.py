@@ -131,6 +131,15 @@ class Estimate(Operation, frozen=True, kw_only=True, tag="estimate"):
     exclude: Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)] = ()
     include: Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)] = ()
     gitignore: Annotated[bool, arg("Leave out what .gitignore files name, and .git itself.")] = False
+    newer: Annotated[
+        str | None, arg("Only files changed since: 2025-01-31, 2025-01-31T12:00 or an age such as 7d.", advanced=True)
+    ] = None
+    older: Annotated[str | None, arg("Only files not changed since: a date or an age.", advanced=True)] = None
+    min_size: Annotated[str | None, arg("Only files of at least this size.", accepts=Accepts.SIZE, advanced=True)] = (
+        None
+    )
+    max_size: Annotated[str | None, arg("Only files of at most this size.", accepts=Accepts.SIZE, advanced=True)] = None
+    links: Annotated[Links, arg("Symbolic links.", advanced=True)] = Links.KEEP
 
 
 class Unzip(Operation, frozen=True, kw_only=True, tag="unzip"):

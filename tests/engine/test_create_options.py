@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from engines.archive.create import convert, estimate
-from engines.archive.create.checks import check_convert, check_zip
+from engines.archive.create.checks import check_convert, check_estimate, check_zip
 from engines.archive.create.job import run
 from engines.archive.create.output import SingleOutput
 from engines.archive.create.result import ZipResult, zip_reply
@@ -339,3 +339,20 @@ def test_progress_moves_inside_a_slow_block(tmp_path: Path) -> None:
     assert packing[0].total is not None and packing[0].total >= source.stat().st_size
     reached = [seen.done for seen in packing]
     assert reached == sorted(reached) and len(set(reached)) > 4 and reached[-1] == packing[-1].total
+
+
+def test_estimates_are_of_what_the_filters_leave(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "small.txt").write_bytes(prose(100))
+    (tree / "large.txt").write_bytes(prose(50_000))
+    os.utime(tree / "small.txt", (1, 1))
+    job = RecordingJob(tmp_path)
+    asked = Estimate(path=str(tree))
+    filters: tuple[tuple[Json, int], ...] = (
+        ({"min_size": "1KB"}, 1), ({"max_size": "10"}, 0), ({"older": "1d"}, 1), ({"newer": "1d"}, 1),
+    )  # fmt: skip
+    for filtered, files in filters:
+        assert estimate.run(msgspec.structs.replace(asked, **filtered), job).files == files, filtered
+    with pytest.raises(TaskdeckError, match="--min-size"):
+        check_estimate(Estimate(path=str(tree), min_size="much"), job.policy, job.settings)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import tarfile
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -120,6 +121,45 @@ async def test_an_archive_tree_unpacks_what_is_chosen_and_nothing_else(station: 
             await page.evaluate("location.hash = '#/'")
             await expect(page.locator(".card .badge", has_text="Completed")).to_have_count(2, timeout=15_000)
     assert not list(station.root.rglob("one.txt")) + list(station.root.rglob("three.txt"))
+
+
+async def test_chosen_members_are_unpacked_whatever_their_names_and_no_namesakes(
+    station: Station, open_page: OpenPage
+) -> None:
+    archive = station.root / "odd.tar"
+    names = (
+        "./one.txt",
+        "./docs/one.txt",
+        HOSTILE,
+        "right\u202eleft.txt",
+        "esc\x1b[31m.txt",
+        "star*.txt",
+        "starry.txt",
+    )
+    with tarfile.open(archive, "w") as made:
+        for name in names:
+            made.addfile(tarfile.TarInfo(name))
+    chosen = {"one.txt", HOSTILE, "right\u202eleft.txt", "esc\x1b[31m.txt", "star*.txt"}
+    with station.serving():
+        async with open_page(await link(station)) as page:
+            await settled(page)
+            await start_task(page, "zipinfo", archive)
+            await expect(page.locator(".card .badge").first).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator(".card .line").first).to_have_text("\u00a0")  # nothing is at work any more
+            await page.locator(".card h3 a").first.click()
+            members = page.locator(".tree-box > .tree > li > label")
+            await expect(members).to_have_count(6)
+            for member in await members.all():
+                if "starry" not in await member.inner_text():
+                    await member.locator("input").check()
+            await page.get_by_role("button", name="Unpack selected").click()
+            await page.locator("#toasts .toast", has_text="Unpacking").get_by_role("link").click()
+            await expect(page.locator("#view .badge")).to_have_text("Completed", timeout=15_000)
+            # What was unpacked is a folder: it can be packed, not be saved.
+            await expect(page.get_by_role("link", name="Download the result")).to_be_hidden()
+            await page.get_by_role("button", name="Pack the result").click()
+            await expect(page.locator("#new-path")).to_have_value(str(station.root / "odd"))
+    assert {str(path.relative_to(station.root / "odd")) for path in (station.root / "odd").rglob("*")} == chosen
 
 
 async def test_a_file_is_sent_packed_and_saved_again(station: Station, open_page: OpenPage, tmp_path: Path) -> None:

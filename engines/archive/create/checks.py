@@ -42,11 +42,13 @@ def check_convert(op: Convert, policy: PathPolicy, settings: Settings) -> None:
 
 
 def check_estimate(op: Estimate, policy: PathPolicy, settings: Settings) -> None:
-    """Refuse a format that cannot be made.
+    """Refuse a format that cannot be made, and filters that say nothing.
 
     Raises:
-        TaskdeckError: See `options_of`; `path.unreadable`.
+        TaskdeckError: See `options_of`, `filter_of`; `path.unreadable`.
     """
     del policy
     demand_readable(op.path)
-    options_of(as_zip(op), settings, {})
+    packing = as_zip(op)
+    options_of(packing, settings, {})
+    filter_of(packing)

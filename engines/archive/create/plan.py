@@ -172,6 +172,11 @@ def as_zip(op: Estimate) -> Zip:
         exclude=op.exclude,
         include=op.include,
         gitignore=op.gitignore,
+        newer=op.newer,
+        older=op.older,
+        min_size=op.min_size,
+        max_size=op.max_size,
+        links=op.links,
     )
 
 

@@ -1,7 +1,7 @@
 // The list of task cards: one element for each task near the screen, changed in place; never rebuilt. The list is as
 // tall as all tasks are; which of them the server tells about follows the scroll.
 
-import { $, amount, api, askPassword, attempt, clock, confirm, ENDED, fraction, offers, plural, rate, say, statusWord, toast } from './page.js';
+import { $, amount, api, askPassword, attempt, clock, confirm, ENDED, fraction, offers, plural, rate, remark, say, statusWord, toast } from './page.js';
 
 const template = $('card-template').content.firstElementChild;
 const list = $('tasks');
@@ -49,7 +49,7 @@ class Card {
     say(this.speed, task.state === 'running' && task.speed > 0 ? rate(task.speed, task.unit) : '–');
     say(this.eta, task.state === 'running' && task.eta !== null && task.eta !== undefined ? clock(task.eta) : '–');
     say(this.size, task.total ? `${amount(task.done, task.unit)} / ${amount(task.total, task.unit)}` : task.done ? amount(task.done, task.unit) : '–');
-    say(this.line, task.error?.message || task.note || (task.state === 'completed' ? task.output : '') || [task.stage, task.item].filter(Boolean).join(' · ') || '\u00a0');
+    say(this.line, remark(task) || '\u00a0');
     this.shown = task;
   }
 

@@ -1,6 +1,6 @@
 // The form of a new task, made from the table of operations the server publishes.
 
-import { api, attempt, dialog, el, freshKey, plural, Problem, say, size, toast, uptime, url } from './page.js';
+import { api, attempt, dialog, el, freshKey, lookUp, parent, plural, Problem, say, size, toast, uptime, url } from './page.js';
 
 const TYPING = 500; // ms without a change after which an estimate is worth its reading of the disk
 
@@ -99,10 +99,7 @@ async function foretell(operation, fields, live, tell, signal) {
 }
 
 async function sourceSize(operation, path, live, signal) {
-  const name = path.slice(path.lastIndexOf('/') + 1);
-  const asked = new URLSearchParams({ path: parent(path), prefix: path.startsWith('file:') ? '' : name });
-  const page = name ? await api('GET', `api/v1/files?${asked}`, undefined, {}, signal) : { entries: [] };
-  const entry = page.entries.find(item => [item.name, item.uri].includes(name));
+  const entry = await lookUp(path, signal);
   const parts = [entry && !entry.folder && size(entry.size), operation.writes && live.stats && `${size(live.stats.host.disk_free)} free`];
   return { text: parts.filter(Boolean).join(', ') };
 }
@@ -248,8 +245,6 @@ function join(folder, entry) {
   if (base.startsWith('file://')) return `${base}/${encodeURIComponent(entry.uri || entry.name)}`;
   return `${base}/${entry.uri || entry.name}`;
 }
-
-const parent = path => path.slice(0, path.lastIndexOf('/')) || (path.startsWith('/') ? '/' : '');
 
 function trail(path, roots) {
   const root = roots.filter(item => path === item || path.startsWith(`${item.replace(/\/$/, '')}/`)).sort((a, b) => b.length - a.length)[0];

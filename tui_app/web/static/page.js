@@ -81,6 +81,13 @@ export const offers = task => task.reason === 'password' ? ['unlock', ...task.ac
 
 export const verb = action => action === 'unlock' ? 'Password' : action[0].toUpperCase() + action.slice(1);
 
+/** What there is to say about a task: its error, what it waits for, what it made, what it is at. */
+export function remark(task) {
+  const said = task.error?.message || task.note;
+  if (said || task.state === 'completed') return said || task.output;
+  return [task.stage, task.item].filter(Boolean).join(' · ');
+}
+
 /** Share done from 0 to 1, null while unknown; 1 only when completed. */
 export function fraction(task) {
   if (task.state === 'completed') return 1;
@@ -122,6 +129,17 @@ export async function api(method, path, body, headers = {}, signal = undefined) 
 
 /** A key that makes a repeated request harmless; works without TLS, unlike crypto.randomUUID. */
 export const freshKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => two(byte.toString(16))).join('');
+
+export const parent = path => path.slice(0, path.lastIndexOf('/')) || (path.startsWith('/') ? '/' : '');
+
+/** The file or folder of the server at a path: {name, uri, folder, size}, undefined when there is none. */
+export async function lookUp(path, signal = undefined) {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  if (!name) return undefined;
+  const asked = new URLSearchParams({ path: parent(path), prefix: path.startsWith('file:') ? '' : name });
+  const page = await api('GET', `api/v1/files?${asked}`, undefined, {}, signal);
+  return page.entries.find(item => [item.name, item.uri].includes(name));
+}
 
 // ---- messages and questions
 

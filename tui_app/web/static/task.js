@@ -1,6 +1,7 @@
 // The page of one task: live figures, result, picture, archive tree, who did what when, log.
 
-import { $, amount, api, attempt, clock, el, ENDED, fraction, offers, rate, say, size, spark, statusWord, toast, url, verb } from './page.js';
+import { $, amount, api, attempt, clock, el, ENDED, fraction, lookUp, offers, rate, remark, say, size, spark, statusWord, toast, url, verb } from './page.js';
+import { create } from './app.js';
 import { act } from './cards.js';
 import { tree } from './tree.js';
 
@@ -78,7 +79,7 @@ class Head {
     if (share === null) this.bar.removeAttribute('aria-valuenow'); else this.bar.setAttribute('aria-valuenow', (share * 100).toFixed(1));
     this.bar.classList.toggle('unknown', share === null && view.state === 'running');
     say(this.percent, share === null ? '' : `${(share * 100).toFixed(share === 1 ? 0 : 1)}%`);
-    say(this.line, view.error?.message || view.note || (view.state === 'completed' ? view.output : '') || [view.stage, view.item].filter(Boolean).join(' · '));
+    say(this.line, remark(view));
     this.line.classList.toggle('error', Boolean(view.error));
     const running = view.state === 'running';
     const took = view.started ? (view.finished ?? Date.now() / 1000) - view.started : null;
@@ -121,7 +122,11 @@ function showResult(box, detail, live) {
     const files = [];
     if (view.output && view.state === 'completed') {
       const href = url(`api/v1/tasks/${encodeURIComponent(view.id)}/output`);
-      files.push(el('a', { class: 'button', href, download: '' }, 'Download the result'));
+      const link = el('a', { class: 'button', href, download: '' }, 'Download the result');
+      const pack = el('button', { type: 'button', hidden: true, on: { click: () => create({ op: 'zip', path: view.output }) } }, 'Pack the result');
+      files.push(link, pack);
+      // A folder cannot be sent as it is.
+      lookUp(view.output).then(found => { pack.hidden = !found?.folder; link.hidden = !pack.hidden; }, () => {});
       if (PICTURE.test(view.output)) parts.push(panel('Picture', el('img', { class: 'picture', src: href, alt: `Made from ${view.title}` })));
     }
     parts.unshift(panel('Result', el('pre', { class: 'reply' }, reply), files.length ? el('div', { class: 'buttons' }, ...files) : null));

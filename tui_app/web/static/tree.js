@@ -16,7 +16,7 @@ export function tree(detail, live) {
   };
 
   async function run() {
-    const files = [...chosen.values()].flatMap(node => node.folder ? [`${quote(node.path)}/**`, quote(node.path)] : [quote(node.path)]);
+    const files = [...chosen.keys()].map(glob);
     const view = await attempt(() => api('POST', 'api/v1/tasks', {
       operation: { op: 'unzip', path: detail.params.path, files },
     }, { 'Idempotency-Key': freshKey() }));
@@ -30,8 +30,8 @@ export function tree(detail, live) {
     el('div', { class: 'buttons' }, unpack, count));
 }
 
-/** A member name as a glob that matches only itself. */
-const quote = name => name.replace(/[*?[\]]/g, char => `[${char}]`);
+/** A glob that matches this member of the top and what lies in it. What could not be shown matches any character. */
+const glob = path => `/${path.replace(/[*?[]/g, char => `[${char}]`).replaceAll('\ufffd', '?')}`;
 
 const nameOf = member => member.name.replace(/\/$/, '');
 
@@ -39,7 +39,7 @@ function grow(members) {
   const root = { children: new Map() };
   for (const member of members) {
     let node = root;
-    const parts = nameOf(member).split('/').filter(Boolean);
+    const parts = nameOf(member).split('/').filter(part => part && part !== '.');
     parts.forEach((part, depth) => {
       if (!node.children.has(part)) node.children.set(part, { name: part, path: parts.slice(0, depth + 1).join('/'), children: new Map(), size: 0, folder: true });
       node = node.children.get(part);
