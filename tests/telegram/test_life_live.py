@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -285,6 +286,29 @@ async def test_a_password_that_is_missing_is_asked_for_and_the_answer_deleted(
         answer = ann.say("open-sesame", reply_to=prompt)
         await ann.receives(lambda m: "Archive Extracted" in m.text)
         assert answer.deleted
+
+
+async def test_a_password_that_is_just_said_in_private_is_taken_for_the_task_that_waits_for_one(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+
+    def told(words: str, *, times: int = 1) -> bool:
+        return sum(words in message.text for message in ann.chat) == times
+
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/zip 'my movies' 7z --password open-sesame --output locked.7z")
+        await ann.receives(lambda m: "Archive Created" in m.text)
+        for count, place in enumerate(("out1", "out2"), 1):
+            ann.say(f"/unzip locked.7z {place}")
+            await ann.sees(partial(told, "needs a password", times=count))
+        for place in ("out2", "out1"):  # the last one asked about comes first
+            answer = ann.say("open-sesame")
+            await ann.sees(partial(told, f"Destination: {root / place}"))
+            assert answer.deleted
+        ordinary = ann.say("hello")
+        await ann.receives(lambda m: "/help" in m.text)
+        assert not ordinary.deleted
 
 
 async def test_a_password_that_cannot_be_deleted_is_pointed_out(

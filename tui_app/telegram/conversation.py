@@ -144,7 +144,11 @@ class Conversation:
             if files:
                 self._requests.offer(member, incoming, files)
             elif incoming.private and not incoming.forwarded:
-                self._context.say(incoming, "Send /help to see what I can do.")
+                asked = await self._passwords.asked(incoming)
+                if asked is not None:
+                    await self._passwords.unlock(member, incoming, asked)
+                else:
+                    self._context.say(incoming, "Send /help to see what I can do.")
             return
         if self._context.now() - incoming.date > TOO_OLD:
             await self._passwords.hide(incoming, command)

@@ -202,9 +202,15 @@ class Ledger:
         """The task an answer to this message is meant for."""
         return self._content.prompts.get(f"{chat}:{message}")
 
-    def drop_prompt(self, chat: int, message: int | None) -> None:
-        """The question was answered."""
-        if self._content.prompts.pop(f"{chat}:{message}", None) is not None:
+    def prompted(self, chat: int) -> list[str]:
+        """The tasks whose password was asked for in a chat, the last one first."""
+        prompts = reversed(self._content.prompts.items())
+        return [task_id for place, task_id in prompts if place.startswith(f"{chat}:")]
+
+    def drop_prompts(self, task_id: str) -> None:
+        """The questions about a task were answered."""
+        for place in [place for place, found in self._content.prompts.items() if found == task_id]:
+            del self._content.prompts[place]
             self._dirty.set()
 
     # users ---------------------------------------------------------------------------------------------------

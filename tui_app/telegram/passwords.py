@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Final
 
 from engines.errors import TaskdeckError
-from engines.model import Action, TaskView
+from engines.model import Action, TaskView, WaitReason
 from engines.names import display
 from engines.operations import OperationSpec, fields
 from tui_app.telegram import cards, commands
@@ -67,13 +68,23 @@ class Passwords:
         if message is not None:
             self._context.ledger.set_prompt(origin.chat, message, view.id)
 
+    async def asked(self, incoming: Incoming) -> str | None:
+        """The task that plain words in private are the password of: the last one asked about that still waits."""
+        if incoming.reply_to is not None or not incoming.text:
+            return None
+        for task_id in self._context.ledger.prompted(incoming.chat):
+            with suppress(TaskdeckError):  # it was removed
+                if (await self._context.tasks.view(task_id)).reason is WaitReason.PASSWORD:
+                    return task_id
+        return None
+
     async def unlock(self, member: Member, incoming: Incoming, task_id: str) -> None:
         """Take the answer to `ask`."""
         await self.delete(incoming)
         view = await self._context.tasks.view(task_id)
         member.require_task(view, Action.RESUME)
         await self._context.tasks.unlock(task_id, {"password": incoming.text.strip()}, actor=member.actor)
-        self._context.ledger.drop_prompt(incoming.chat, incoming.reply_to)
+        self._context.ledger.drop_prompts(task_id)
 
     async def delete(self, incoming: Incoming) -> None:
         """Delete a message that holds a password; while Telegram cannot be reached, as soon as it can."""
