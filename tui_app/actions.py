@@ -27,6 +27,11 @@ class ActionSpec(KeySpec):
     destructive: bool = False
     footer: int = 0
 
+    @property
+    def offered(self) -> bool:
+        """Whether hints show it just for tasks that it fits."""
+        return self.verb is not None or self.id == "task.unlock"
+
     def enabled(self, view: TaskView) -> str | None:
         """None when this fits the task, else why not, as a sentence without full stop."""
         if self.verb is not None and self.verb not in view.actions:
@@ -59,7 +64,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("task.remove", "d,delete", "remove", "Take an ended task off the list; its files stay.", _TASK,
                    Action.REMOVE, destructive=True),
         ActionSpec("task.unlock", "U", "password", "Give the password a task waits for; it is never stored in clear.",
-                   _TASK),
+                   _TASK, footer=1),
         ActionSpec("task.raise", "plus", "raise priority", "Raise the priority of a queued task.", _TASK, shown="+"),
         ActionSpec("task.lower", "minus", "lower priority", "Lower the priority of a queued task.", _TASK, shown="-"),
         ActionSpec("task.earlier", "K,shift+up", "move up", "Move a queued task one place earlier.", _TASK),

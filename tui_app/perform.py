@@ -233,7 +233,8 @@ class Performer:
         """Queue the same operations as new tasks; the engine knows them exactly, we only know what can be shown."""
         for view in views:
             new = await self._app.tasks.repeat(view.id, actor=self.actor)
-            self._app.say(f"{new.op} {new.title}: {new.note or new.state.value}, task {new.id}.")
+            how = new.note.rstrip(".") or new.state.value
+            self._app.say(f"{new.op} {new.title}: {how}, task {new.id}.")
             if then is not None:
                 then(new)
 

@@ -451,6 +451,7 @@ async def test_a_task_that_waits_for_a_password_gets_it_and_the_password_is_not_
     locked = make_view("s1", op="unzip", title="secret.7z", state=TaskState.WAITING, reason=WaitReason.PASSWORD,
                        note="waits for a password")  # fmt: skip
     async with deck([locked]) as d:
+        assert d.text().count("U password") == 2, "on its card and in the footer"
         await d.press("U", *"hunter2")
         assert "hunter2" not in d.text()
         await d.press("enter")
@@ -470,3 +471,9 @@ async def test_where_rows_are_few_one_toast_alone_covers_little_of_the_list() ->
         await d.settle()
         assert len(d.toasts()) == 1
         assert all(toast.size.height <= 2 for toast in d.top.query(Toast))
+
+
+async def test_a_question_shows_both_answers_whole_at_40_columns() -> None:
+    async with deck(size=(40, 20)) as d:
+        await d.press("x")
+        assert "No (n)" in d.text() and "Cancel (y)" in d.text()

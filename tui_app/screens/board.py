@@ -218,7 +218,7 @@ class Board(DeckScreen):
         if self.deck.performer.pending:
             hints.append(Hint(key("task.undo"), "undo", "task.undo"))
         for spec in shown:
-            off = spec.verb is not None and (current is None or spec.enabled(current) is not None)
+            off = spec.offered and (current is None or spec.enabled(current) is not None)
             if not off:
                 hints.append(Hint(key(spec.id), spec.label, spec.id))
         self.keys.tell(tuple(hints))
@@ -227,7 +227,7 @@ class Board(DeckScreen):
         return tuple(
             (self.deck.key(spec.id), spec.label, spec.id)
             for spec in ACTIONS.values()
-            if spec.verb is not None and spec.enabled(view) is None
+            if spec.offered and spec.enabled(view) is None
         )
 
     # -- the window ------------------------------------------------------------------------
