@@ -116,6 +116,7 @@ class Job(Protocol):
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
     ) -> Tool:
         """Start an external program that dies with this job (see `engines.process`); `check` while it runs."""
 
@@ -214,6 +215,7 @@ class Part:
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
     ) -> Tool:
         """Start an external program."""
-        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
+        return self._job.tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds, env=env)

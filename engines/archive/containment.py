@@ -142,9 +142,9 @@ class Tree:
         self._open: OrderedDict[Parts, int] = OrderedDict()
         self._busy: dict[int, int] = {}
         self._pins: dict[tuple[int, int], tuple[Parts, int]] = {}
-        self._modes: dict[Parts, tuple[int | None, float | None]] = {}
+        self._modes: dict[Parts, tuple[int | None, int | None]] = {}
         self._links: dict[Parts, str] = {}
-        self._link_times: dict[Parts, float] = {}
+        self._link_times: dict[Parts, int] = {}
         self._reserved: set[Parts] = set()
         self.strict: dict[Parts, int] = {}
         """Folders whose own mode would lock their owner out: `finish` leaves them open, for whoever publishes."""
@@ -186,7 +186,7 @@ class Tree:
         """The root's descriptor."""
         return self._root
 
-    def folder(self, parts: Parts, *, mode: int | None = None, mtime: float | None = None) -> None:
+    def folder(self, parts: Parts, *, mode: int | None = None, mtime_ns: int | None = None) -> None:
         """Make a folder and its parents; its mode and time are applied by `finish`, when nothing more comes.
 
         Raises:
@@ -195,8 +195,8 @@ class Tree:
         if not parts:
             return
         self._descriptor(parts)
-        if mode is not None or mtime is not None:
-            self._modes[parts] = (mode, mtime)
+        if mode is not None or mtime_ns is not None:
+            self._modes[parts] = (mode, mtime_ns)
 
     def create(self, parts: Parts, mode: int = 0o600) -> int:
         """A new regular file open for writing (the caller closes it); parents are made.
@@ -259,18 +259,18 @@ class Tree:
             os.unlink(parts[-1], dir_fd=parent)
             os.link(source[-1], parts[-1], src_dir_fd=first, dst_dir_fd=parent, follow_symlinks=False)
 
-    def symlink(self, parts: Parts, target: str, mtime: float | None = None) -> bool:
+    def symlink(self, parts: Parts, target: str, mtime_ns: int | None = None) -> bool:
         """Note a symbolic link for `finish`; False (and no link) when its target would lie outside.
 
         Args:
-            mtime: The link's own time.
+            mtime_ns: The link's own time.
         """
         if not parts or not link_stays_inside(parts, target):
             self._reserved.add(parts)  # a member beneath a link that was left out is an attempt to escape too
             return False
         self._links[parts] = target
-        if mtime is not None:
-            self._link_times[parts] = mtime
+        if mtime_ns is not None:
+            self._link_times[parts] = mtime_ns
         return True
 
     def reserve(self, parts: Parts) -> None:
@@ -299,10 +299,10 @@ class Tree:
                     raise
                 failed("/".join(parts), error)
         for parts in sorted(self._modes, key=len, reverse=True):
-            mode, mtime = self._modes[parts]
+            mode, mtime_ns = self._modes[parts]
             descriptor = self._descriptor(parts)
-            if mtime is not None:
-                set_times(descriptor, mtime)
+            if mtime_ns is not None:
+                set_times(descriptor, mtime_ns)
             if mode is not None:
                 os.fchmod(descriptor, self.usable(parts, mode))
 
@@ -323,10 +323,10 @@ class Tree:
             os.symlink(target, parts[-1], dir_fd=parent)
         except OSError as error:
             raise cannot_make(parts, error) from None
-        mtime = self._link_times.get(parts)
-        if mtime is not None:
+        mtime_ns = self._link_times.get(parts)
+        if mtime_ns is not None:
             with suppress(OSError, OverflowError, ValueError):  # as in `set_times`
-                os.utime(parts[-1], (mtime, mtime), dir_fd=parent, follow_symlinks=False)
+                os.utime(parts[-1], ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def _descriptor(self, parts: Parts, slot: int = 0) -> int:
         """The folder's descriptor; it stays open until this thread asks for another one in the same slot.
@@ -418,18 +418,18 @@ def file_mode(mode: int | None) -> int:
     return 0o666 & ~UMASK if mode is None else mode & SAFE_BITS
 
 
-def finish(descriptor: int, mode: int | None, mtime: float | None) -> None:
+def finish(descriptor: int, mode: int | None, mtime_ns: int | None) -> None:
     """Give a written file its mode (where creation with `file_mode` could not) and times."""
     if mode is not None and mode & SAFE_BITS & UMASK:
         os.fchmod(descriptor, mode & SAFE_BITS)
-    if mtime is not None:
-        set_times(descriptor, mtime)
+    if mtime_ns is not None:
+        set_times(descriptor, mtime_ns)
 
 
-def set_times(descriptor: int, mtime: float) -> None:
+def set_times(descriptor: int, mtime_ns: int) -> None:
     """Set a file's times; a time the file system cannot hold is left alone."""
     try:
-        os.utime(descriptor, (mtime, mtime))
+        os.utime(descriptor, ns=(mtime_ns, mtime_ns))
     except (OSError, OverflowError, ValueError):
         return
 

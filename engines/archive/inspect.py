@@ -18,7 +18,7 @@ from engines.archive.detect import Found, detect
 from engines.archive.extract import readers
 from engines.archive.extract.run import SHOWN, Run, Trouble
 from engines.archive.limits import Budget, Limits
-from engines.archive.member import Member, MemberKind
+from engines.archive.member import SECOND, Member, MemberKind
 from engines.errors import TaskdeckError
 from engines.job import Job
 from engines.names import display
@@ -36,6 +36,7 @@ class MemberRow(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 0
     packed: int | None = None
     mtime: float | None = None
+    """Seconds since the epoch."""
     mode: int | None = None
     link: str = ""
     encrypted: bool = False
@@ -88,7 +89,7 @@ def row(member: Member) -> MemberRow:
         member.kind,
         member.size,
         member.packed,
-        member.mtime,
+        None if member.mtime_ns is None else member.mtime_ns / SECOND,
         member.mode,
         display(member.link, limit=1000),
         member.encrypted,

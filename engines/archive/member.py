@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+SECOND: Final = 1_000_000_000
+"""Nanoseconds: times of members are whole numbers of them, which hold what any format keeps."""
+_TICK: Final = 100  # nanoseconds
+_UNIX_EPOCH: Final = 116_444_736_000_000_000  # ticks since 1601
+
+
+def from_ticks(ticks: int) -> int:
+    """Nanoseconds since 1970 of a FILETIME: steps of 100 ns since 1601."""
+    return (ticks - _UNIX_EPOCH) * _TICK
 
 
 class MemberKind(StrEnum):
@@ -31,8 +42,8 @@ class Member(msgspec.Struct, gc=False):
     """Bytes once unpacked, as declared."""
     packed: int | None = None
     """Bytes in the archive; None where a format compresses members together."""
-    mtime: float | None = None
-    """Seconds since the epoch."""
+    mtime_ns: int | None = None
+    """Nanoseconds since the epoch."""
     mode: int | None = None
     """Permission bits as stored; None when the format or its writer knows none."""
     link: str = ""

@@ -27,7 +27,7 @@ from engines.names import display
 from engines.operations import ZipInfo
 from engines.text import natural
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Part of every key: raise it when members or their rules change."""
 _KEPT: Final = 32
 _WORTH_KEEPING: Final = 500
@@ -131,7 +131,7 @@ def _load(path: Path) -> Listing | None:
 def _keep(path: Path, listing: Listing) -> None:
     """Keep a listing for the next page; a cache that cannot be written is no error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
-    with suppress(OSError, UnicodeEncodeError, TaskdeckError):
+    with suppress(OSError, OverflowError, UnicodeEncodeError, TaskdeckError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:

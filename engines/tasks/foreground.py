@@ -99,9 +99,10 @@ class ForegroundJob:
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
     ) -> Tool:
         """See `Job.tool`."""
-        return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
+        return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds, env=env)
 
     def sweep(self) -> None:
         """Remove claimed paths that are left."""

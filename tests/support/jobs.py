@@ -82,5 +82,6 @@ class RecordingJob:
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         pass_fds: Sequence[int] = (),
+        env: dict[str, str] | None = None,
     ) -> Tool:
-        return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
+        return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds, env=env)

@@ -15,7 +15,7 @@ from engines.archive.encodings import Decoder, detect, known
 from engines.archive.extract.replies import unzip_reply, zipinfo_reply, ziptest_reply
 from engines.archive.extract.selection import Selector
 from engines.archive.extract.sevenzip_list import ListParser
-from engines.archive.extract.tar_headers import MalformedError, number, pax_records
+from engines.archive.extract.tar_headers import MalformedError, nanoseconds, number, pax_records
 from engines.archive.member import Member, MemberKind
 from engines.archive.pages import page
 from engines.archive.volumes import gather
@@ -167,9 +167,37 @@ Folder = +
     assert [member.name for member in found.members] == ["a/b = c.txt", "a"]
     assert found.members[0].mode == 0o755
     assert found.members[0].crc == 15
+    assert found.members[0].mtime_ns == 1_704_164_645_500_000_000
     assert found.members[1].kind is MemberKind.FOLDER
     assert found.encrypted
     assert found.solid
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"1", 1_000_000_000),
+        (b"1.", 1_000_000_000),
+        (b"1.5", 1_500_000_000),
+        (b"1700000000.123456789", 1_700_000_000_123_456_789),
+        (b"1700000000.12345678999", 1_700_000_000_123_456_789),
+        (b"-1", -1_000_000_000),
+        (b"-1.5", -1_500_000_000),
+        (b"-0.000000001", -1),
+        (b"-0.0000000001", -1),
+        (b"-1.0000000010000", -1_000_000_001),
+        (b"-1.0000000010001", -1_000_000_002),
+        (b"999999999999999.1", 999_999_999_999_999_100_000_000),
+        (b"1000000000000000", 0),
+        (b"nan", 0),
+        (b"1e5", 0),
+        (b"", 0),
+        (b"-", 0),
+        (b"1.5\n", 0),
+    ],
+)
+def test_pax_times_are_read_without_rounding(text: bytes, expected: int) -> None:
+    assert nanoseconds(text) == expected
 
 
 def test_pages_of_a_folder_show_folders_first_with_sums() -> None:

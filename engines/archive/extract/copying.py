@@ -36,7 +36,7 @@ class Copy(msgspec.Struct, gc=False):
     position: int
     count: int
     mode: int
-    mtime: float
+    mtime_ns: int
     error: TaskdeckError | None = None
     """Why it is not whole, afterwards."""
 
@@ -103,7 +103,7 @@ class Copier:
             try:
                 self._copy(copy)
                 if not self._halt:
-                    finish(copy.descriptor, copy.mode, copy.mtime)
+                    finish(copy.descriptor, copy.mode, copy.mtime_ns)
             except OSError as error:
                 copy.error = cannot_make(copy.parts, error)
             except TaskdeckError as error:

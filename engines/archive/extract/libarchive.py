@@ -201,7 +201,7 @@ class _Unpacking:
         elif not run.select.wants(parts):
             self._pass(member, parts)
         elif member.kind is MemberKind.FOLDER:
-            run.tree.folder(parts, mode=member.mode, mtime=member.mtime)
+            run.tree.folder(parts, mode=member.mode, mtime_ns=member.mtime_ns)
             run.folders += 1
         elif (given := run.names.give(parts, name)) is None:
             run.leave_out(name, "the archive holds the name twice")
@@ -213,7 +213,7 @@ class _Unpacking:
     def _write(self, member: Member, parts: Parts) -> None:
         run, name = self._run, member.name
         if member.kind is MemberKind.SYMLINK:
-            if run.tree.symlink(parts, member.link, member.mtime):
+            if run.tree.symlink(parts, member.link, member.mtime_ns):
                 run.links += 1
             else:
                 run.leave_out(name, "it is a link that leads outside")
@@ -294,7 +294,7 @@ class _Unpacking:
         try:
             for block in blocks:
                 write_all(descriptor, block)
-            finish(descriptor, member.mode, member.mtime)
+            finish(descriptor, member.mode, member.mtime_ns)
             whole = True
         finally:
             os.close(descriptor)

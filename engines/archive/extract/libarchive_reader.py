@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, cast
 
 from engines.archive.backends import libarchive_ffi
 from engines.archive.encodings import Decoder
-from engines.archive.member import Member, MemberKind
+from engines.archive.member import SECOND, Member, MemberKind
 from engines.archive.passwords import needed, wrong
 from engines.archive.volumes import Window
 from engines.errors import TaskdeckError
@@ -178,7 +178,7 @@ class Archive:
             kind,
             max(0, ffi.entry_size(entry)) if sized else 0,
             None,
-            ffi.entry_mtime(entry) + ffi.entry_mtime_nsec(entry) / 1e9 if known else None,
+            ffi.entry_mtime(entry) * SECOND + ffi.entry_mtime_nsec(entry) if known else None,
             None if self._assumed(mode) else mode & 0o7777 or None,
             link,
         )

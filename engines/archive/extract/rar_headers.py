@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import calendar
 import os
 import stat
 import time
+from datetime import datetime
 
 from engines.archive.extract import sevenzip
 from engines.archive.extract.run import Run
-from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.member import SECOND, Listing, Member, MemberKind
 from engines.archive.passwords import wrong
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -72,19 +74,23 @@ def _member(item: object) -> Member:
         kind, link = MemberKind.HARDLINK, redirect[2]
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         kind = MemberKind.SPECIAL
-    moment = get("mtime")
-    stamp = None
-    if moment is not None:
-        stamp = moment.timestamp() if moment.tzinfo else time.mktime(moment.timetuple())
     crc = get("CRC")
     return Member(
         get("filename").rstrip("/"),
         kind,
         get("file_size") or 0,
         get("compress_size") or 0,
-        stamp,
+        _nanoseconds(get("mtime")),
         stat.S_IMODE(mode) if mode and get("host_os") == 3 else None,
         os.fsdecode(link),
         get("needs_password")(),
         crc if isinstance(crc, int) else None,
     )
+
+
+def _nanoseconds(moment: datetime | None) -> int | None:
+    """Nanoseconds since the epoch; rarfile's own kind of moment knows more digits than Python's."""
+    if moment is None:
+        return None
+    seconds = calendar.timegm(moment.utctimetuple()) if moment.tzinfo else int(time.mktime(moment.timetuple()))
+    return seconds * SECOND + int(getattr(moment, "nanosecond", moment.microsecond * 1000))

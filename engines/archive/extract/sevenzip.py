@@ -33,7 +33,7 @@ def listing(run: Run) -> Listing:
     outcome = None
     for password in run.passwords or (None,):
         parser = ListParser(run.found.format, len(run.found.volumes))
-        outcome = invoke(run, "l", ["-slt"], password=password, follow=parser.line)
+        outcome = invoke(run, "l", ["-slt"], password=password, follow=parser.line, env=parser.env)
         if not (outcome.wrong_password or (outcome.status and outcome.prompted)):
             if outcome.prompted and password is not None:
                 run.passwords = (password, *(other for other in run.passwords if other != password))
@@ -179,8 +179,8 @@ def _mend_links(run: Run, outcome: Outcome, wanted: Sequence[Member]) -> None:
         run.tree.unlink(parts)
         above = members.get(name.rpartition("/")[0])
         if above is not None and above.kind is MemberKind.FOLDER:  # its time is that of this change now
-            run.tree.folder(parts[:-1], mode=above.mode, mtime=above.mtime)
-        if not run.tree.symlink(parts, target, members[name].mtime):
+            run.tree.folder(parts[:-1], mode=above.mode, mtime_ns=above.mtime_ns)
+        if not run.tree.symlink(parts, target, members[name].mtime_ns):
             run.leave_out(name, "it is a link that leads outside")
         else:
             run.links += 1

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import time
 from functools import lru_cache
 from typing import Final
 
-from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.member import SECOND, Listing, Member, MemberKind
+from engines.process import environment
 
 XAR_TABLE: Final = "[TOC].xml"
 """What 7zz makes of a xar's table of contents."""
-_STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+(?:\.\d+)?)")
+_STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+)(?:\.(\d{1,9}))?")
+_WALL_CLOCK: Final = frozenset({"arj", "cab", "lha", "rar", "zip"})
+"""Formats that may keep what a clock on the wall showed; 7zz prints that as it is, whatever the season."""
 _UNIX_MODE: Final = re.compile(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$")
 _SPECIAL: Final = ("fifo", "socket", "character special", "block special")
 """Types of members of a xar."""
@@ -23,6 +27,9 @@ class ListParser:
 
     def __init__(self, format_name: str, volumes: int) -> None:
         self._found = Listing(format_name, [], volumes)
+        self._utc = format_name not in _WALL_CLOCK
+        self.env = environment(TZ="UTC0") if self._utc else None
+        """For 7zz: in the zone of this machine it would add today's offset to all times, summer or winter."""
         self._fields: dict[str, str] = {}
         self._inside = False
 
@@ -53,10 +60,10 @@ class ListParser:
     def _take(self) -> None:
         fields = self._fields
         if fields and not (self._found.format == "xar" and fields["Path"] == XAR_TABLE):
-            self._found.members.append(_member(fields))
+            self._found.members.append(_member(fields, self._utc))
 
 
-def _member(fields: dict[str, str]) -> Member:
+def _member(fields: dict[str, str], utc: bool) -> Member:
     get = fields.get
     kind, mode = _attributes(get("Attributes") or get("Mode", ""))
     link = get("Symbolic Link", "")
@@ -74,7 +81,7 @@ def _member(fields: dict[str, str]) -> Member:
         kind,
         int(size) if size.isdecimal() else 0,
         int(packed) if packed.isdecimal() else None,
-        _moment(get("Modified", "")),
+        _moment(get("Modified", ""), utc),
         mode,
         link,
         get("Encrypted") == "+",
@@ -105,17 +112,21 @@ def _bits(text: str) -> int:
     return mode
 
 
-def _moment(text: str) -> float | None:
+def _moment(text: str, utc: bool) -> int | None:
+    """Nanoseconds since the epoch; 7zz shows as many digits as the format keeps."""
     match = _STAMP.match(text)
-    minute = _minute(match[1]) if match else None
-    return None if match is None or minute is None else minute + float(match[2])
+    minute = _minute(match[1], utc) if match else None
+    if match is None or minute is None:
+        return None
+    return (minute + int(match[2])) * SECOND + int((match[3] or "").ljust(9, "0"))
 
 
 @lru_cache(maxsize=4096)
-def _minute(text: str) -> float | None:
-    """Local time; files that were made together share their minutes."""
+def _minute(text: str, utc: bool) -> int | None:
+    """Seconds since the epoch of a minute, in local time or UTC; files that were made together share their minutes."""
     year, month, day, hour, minute = (int(part) for part in re.split("[- :]", text))
+    moment = (year, month, day, hour, minute, 0, 0, 0, -1)
     try:
-        return time.mktime((year, month, day, hour, minute, 0, 0, 0, -1))
+        return calendar.timegm(moment) if utc else int(time.mktime(moment))
     except (OverflowError, ValueError):
         return None

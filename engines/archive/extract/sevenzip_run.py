@@ -88,6 +88,7 @@ def invoke(
     watch: Callable[[Tool], None] | None = None,
     names: Sequence[str] = (),
     follow: Callable[[str], bool] = lambda _: False,
+    env: dict[str, str] | None = None,
 ) -> Outcome:
     """Run 7zz on the archive while `Job.check` is called; it dies with the job.
 
@@ -95,11 +96,12 @@ def invoke(
         watch: Called about 30 times a second; what it raises ends the tool.
         follow: Called with each line as it comes, in another thread; lines it takes (True) are not kept.
         names: Only these members, exactly.
+        env: Its environment, `process.environment` by default.
     """
     program = find_sevenzip(run.job.settings.archive)
     with told(names) as (chosen, descriptors):
         argv = [program, verb, "-bse1", "-sccUTF-8", *options, *chosen, "--", archive_argument(run)]
-        tool = run.job.tool(argv, stdin=(password or "").encode() + b"\n", pass_fds=descriptors)
+        tool = run.job.tool(argv, stdin=(password or "").encode() + b"\n", pass_fds=descriptors, env=env)
         # a list has no progress in it, and names may hold what ends progress
         return supervise(run, tool, watch, follow, b"\n" if verb == "l" else b"\r\n\b")
 

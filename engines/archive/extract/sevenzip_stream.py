@@ -129,7 +129,7 @@ def _members(run: Run, blocks: Blocks, members: Sequence[Member], wanted: Sequen
             continue
         parts = run.parts(member.name)
         if member.kind is MemberKind.FOLDER:
-            run.tree.folder(parts, mode=member.mode, mtime=member.mtime)
+            run.tree.folder(parts, mode=member.mode, mtime_ns=member.mtime_ns)
             run.folders += 1
             continue
         given = run.names.give(parts, member.name)
@@ -147,7 +147,7 @@ def _members(run: Run, blocks: Blocks, members: Sequence[Member], wanted: Sequen
 def _link(run: Run, blocks: Blocks, member: Member, parts: Parts) -> None:
     target = blocks.take(member.size)
     _verify(member, isal_zlib.crc32(target))
-    if run.tree.symlink(parts, os.fsdecode(target), member.mtime):
+    if run.tree.symlink(parts, os.fsdecode(target), member.mtime_ns):
         run.links += 1
     else:
         run.leave_out(member.name, "it is a link that leads outside")
@@ -168,7 +168,7 @@ def _file(run: Run, blocks: Blocks, member: Member, parts: Parts, total: int) ->
                 run.job.check()
                 run.progress(run.budget.written, total, member.name)
         _verify(member, checksum)
-        finish(descriptor, member.mode, member.mtime)
+        finish(descriptor, member.mode, member.mtime_ns)
     except OSError as error:
         raise cannot_make(parts, error) from None
     finally:

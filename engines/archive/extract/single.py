@@ -22,7 +22,7 @@ def extract(run: Run) -> None:
         return
     run.budget.entry()
     with Volumes(run.found.volumes, run.found.missing) as volumes, Keeping(run, name), member_errors(name):
-        mtime = os.stat(run.found.volumes[0]).st_mtime
+        mtime_ns = os.stat(run.found.volumes[0]).st_mtime_ns
         stream = open_stream(volumes, run.found.codec, threads=run.threads, check=run.job.check, start=run.job.tool)
         before = run.budget.written
         descriptor = run.tree.create(parts, 0o644)
@@ -34,12 +34,12 @@ def extract(run: Run) -> None:
                 run.budget.ratio(name, run.budget.written, stream.packed)
                 run.progress(min(stream.packed, volumes.size), volumes.size, name)
                 write_all(descriptor, block)
-            finish(descriptor, None, mtime)
+            finish(descriptor, None, mtime_ns)
             whole = True
         except TaskdeckError as error:
             if not (run.op.keep_broken and error.code == "archive.damaged" and run.budget.written > before):
                 raise
-            finish(descriptor, None, mtime)
+            finish(descriptor, None, mtime_ns)
             whole = True
             run.wrote()
             raise _begun(error, run.budget.written - before) from None
@@ -86,4 +86,4 @@ def member(run: Run) -> Member:
                 run.progress(min(stream.packed, volumes.size), volumes.size, name)
         finally:
             stream.close()
-        return Member(name, size=size, packed=volumes.size, mtime=os.stat(run.found.volumes[0]).st_mtime)
+        return Member(name, size=size, packed=volumes.size, mtime_ns=os.stat(run.found.volumes[0]).st_mtime_ns)

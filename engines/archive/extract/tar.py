@@ -234,7 +234,7 @@ class _Unpacking:
             return
         if kind is MemberKind.FOLDER:
             self._wait_above(parts)
-            run.tree.folder(parts, mode=header.mode, mtime=header.mtime)
+            run.tree.folder(parts, mode=header.mode, mtime_ns=header.mtime_ns)
             run.folders += 1
             return
         again = self._again(parts, header, done)
@@ -248,7 +248,7 @@ class _Unpacking:
             self._symlink(again, header)
 
     def _symlink(self, parts: Parts, header: Header) -> None:
-        if self.run.tree.symlink(parts, header.link, header.mtime):
+        if self.run.tree.symlink(parts, header.link, header.mtime_ns):
             self.run.links += 1
         else:
             self.run.leave_out(header.name, "it is a link that leads outside")
@@ -308,7 +308,7 @@ class _Unpacking:
         if header.pieces is None and self._writers.take(header.size, header.name):
             run.budget.spend(header.size)
             archive.blocks.fill(self._writers.room(self.count, header.size))
-            self._writers.add(parts, header.mode, header.mtime, header.size)
+            self._writers.add(parts, header.mode, header.mtime_ns, header.size)
             return
         descriptor = run.tree.create(parts, file_mode(header.mode))
         whole = taken_over = False
@@ -322,7 +322,7 @@ class _Unpacking:
             else:
                 self._data(archive, descriptor, header.size)
             if not taken_over:
-                finish(descriptor, header.mode, header.mtime)
+                finish(descriptor, header.mode, header.mtime_ns)
             whole = True
         except OSError as error:
             raise cannot_make(parts, error) from None
@@ -370,7 +370,7 @@ class _Unpacking:
             position,
             count,
             header.mode,
-            header.mtime,
+            header.mtime_ns,
         )
 
     def _sparse(self, archive: Opened, descriptor: int, header: Header) -> None:
@@ -393,7 +393,7 @@ def members(run: Run, *, read_all: bool = False) -> Iterator[Member]:
                 header.kind,
                 header.real_size,
                 None if run.found.codec else header.size,
-                header.mtime,
+                header.mtime_ns,
                 header.mode,
                 header.link,
             )

@@ -6,6 +6,7 @@ CPython 3.11.7 by a path longer than PATH_MAX.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -14,7 +15,7 @@ import msgspec
 
 from engines.archive.encodings import Decoder
 from engines.archive.extract.blocks import Blocks, TruncatedError
-from engines.archive.member import MemberKind
+from engines.archive.member import SECOND, MemberKind
 from engines.errors import TaskdeckError
 
 _META_LIMIT: Final = 1 << 20
@@ -22,6 +23,8 @@ _META_LIMIT: Final = 1 << 20
 _MAP_LIMIT: Final = 1_000_000
 """Pieces a sparse file may have."""
 _BLANK: Final = bytes(512)
+_TIME: Final = re.compile(rb"(-?)0*([0-9]{1,15})(?:\.([0-9]{0,9})([0-9]*))?")
+"""Seconds, at most thirty million years of them, nanoseconds, and what is finer."""
 _KINDS: Final = {
     b"0": MemberKind.FILE,
     b"\0": MemberKind.FILE,
@@ -50,7 +53,7 @@ class Header(msgspec.Struct, gc=False):
     real_size: int
     """Bytes of the file: more than `size` for sparse ones."""
     mode: int
-    mtime: float
+    mtime_ns: int
     link: str = ""
     pieces: Pieces | None = None
 
@@ -133,12 +136,12 @@ class Reader:
         link = extended.get(b"linkpath") if extended else None
         if link is None and block[157]:
             link = block[157:257].split(b"\0", 1)[0]
-        mtime = float(number(block[136:148]))
+        mtime_ns = number(block[136:148]) * SECOND
         if extended:
             if b"size" in extended:
                 size = whole(extended[b"size"])
             if b"mtime" in extended:
-                mtime = fraction(extended[b"mtime"])
+                mtime_ns = nanoseconds(extended[b"mtime"])
         what = _KINDS.get(kind)
         if what is None:
             what = MemberKind.FILE if kind.isalpha() and kind.islower() else MemberKind.SPECIAL
@@ -152,7 +155,7 @@ class Reader:
             size,
             size,
             number(block[100:108]) & 0o7777,
-            mtime,
+            mtime_ns,
             self._text(link) if link else "",
         )
         if what is not MemberKind.FILE and (
@@ -295,13 +298,18 @@ def whole(text: bytes) -> int:
     return int(text)
 
 
-def fraction(text: bytes) -> float:
-    """A time of an extended header; one that is none counts as the epoch."""
-    try:
-        value = float(text)
-    except ValueError:
-        return 0.0
-    return value if abs(value) < 1e15 else 0.0
+def nanoseconds(text: bytes) -> int:
+    """A time of an extended header, decimal seconds of any precision; one that is none counts as the epoch.
+
+    What is finer than a nanosecond is cut off towards the past, as GNU tar does. A negative time is what POSIX says, a
+    negative number: bsdtar writes -1.5 s as "-2.5", and GNU tar, 7-Zip and this reader all take it for -2.5 s.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return 0
+    sign, whole_seconds, fraction, finer = match.groups(b"")
+    value = int(whole_seconds) * SECOND + int(fraction.ljust(9, b"0"))
+    return -value - bool(finer.strip(b"0")) if sign else value
 
 
 def malformed(name: str, why: str) -> TaskdeckError:

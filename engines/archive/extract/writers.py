@@ -37,8 +37,8 @@ _PATIENCE: Final = 40  # milliseconds without an answer before the job is asked 
 _REQUEST: Final = struct.Struct("<III")
 _ANSWER: Final = struct.Struct("<II")
 
-_Plan = list[tuple[Parts, int, float, int]]
-"""Name, mode, time and size of each member of a batch."""
+_Plan = list[tuple[Parts, int, int, int]]
+"""Name, mode, time in nanoseconds and size of each member of a batch."""
 _Failures = list[tuple[int, TaskdeckError]]
 """Places of members in a batch that could not be written, and why."""
 
@@ -99,12 +99,12 @@ class Writers:
         start = batch.slot * _SLOT + batch.size
         return self._memory[start : start + size]
 
-    def add(self, parts: Parts, mode: int, mtime: float, size: int) -> None:
+    def add(self, parts: Parts, mode: int, mtime_ns: int, size: int) -> None:
         """Take over the member whose content fills the room given last."""
         batch = self._batch
         assert batch is not None
         batch.size += size
-        batch.plan.append((parts, mode, mtime, size))
+        batch.plan.append((parts, mode, mtime_ns, size))
         self._pending[parts] = batch
 
     def wait_for(self, parts: Parts) -> None:
@@ -231,10 +231,10 @@ def _write(tree: Tree, data: memoryview, plan: _Plan) -> _Failures:
     """Write a batch; the places of members that cannot be written, and why."""
     failures = []
     end = 0
-    for at, (parts, mode, mtime, size) in enumerate(plan):
+    for at, (parts, mode, mtime_ns, size) in enumerate(plan):
         start, end = end, end + size
         try:
-            write_file(tree, parts, data[start:end], mode, mtime)
+            write_file(tree, parts, data[start:end], mode, mtime_ns)
         except TaskdeckError as error:
             failures.append((at, error))
     return failures

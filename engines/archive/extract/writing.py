@@ -9,7 +9,7 @@ from engines.filecopy import write_all
 
 
 def write_file(
-    tree: Tree, parts: Parts, data: bytes | bytearray | memoryview, mode: int | None, mtime: float | None
+    tree: Tree, parts: Parts, data: bytes | bytearray | memoryview, mode: int | None, mtime_ns: int | None
 ) -> None:
     """A new file with this content; none is left when it cannot be written whole.
 
@@ -21,7 +21,7 @@ def write_file(
     try:
         if data:
             write_all(descriptor, data)
-        finish(descriptor, mode, mtime)
+        finish(descriptor, mode, mtime_ns)
         whole = True
     except OSError as error:
         raise cannot_make(parts, error) from None

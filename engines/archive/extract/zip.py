@@ -121,7 +121,7 @@ def plan(run: Run, directory: Directory) -> tuple[list[Target], list[Target]]:
         if number % _LOOK == 0:
             run.job.check()
         with Keeping(run, entry.name):
-            run.tree.folder(parts, mode=entry.mode, mtime=entry.mtime)
+            run.tree.folder(parts, mode=entry.mode, mtime_ns=entry.mtime_ns)
             run.folders += 1
     return targets, links
 

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from engines.archive.encodings import Decoder
-from engines.archive.member import Listing, Member, MemberKind
+from engines.archive.member import SECOND, Listing, Member, MemberKind, from_ticks
 from engines.archive.volumes import Volumes
 from engines.errors import TaskdeckError
 from engines.names import display
@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, gc=False):
     ceiling: int
     """Where the next thing in the file begins: the data must end before it."""
     mode: int | None
-    mtime: float | None
+    mtime_ns: int | None
     link: str = ""
     """Target of a link once it was read: it is the member's content."""
     aes: int = 0
@@ -88,7 +88,7 @@ class Entry(msgspec.Struct, gc=False):
             self.kind,
             self.size,
             self.packed,
-            self.mtime,
+            self.mtime_ns,
             self.mode,
             self.link,
             encrypted=self.encrypted,
@@ -241,7 +241,7 @@ def _entries(
     if len(raws) & 0xFFFF != count & 0xFFFF or (count > 0xFFFF and len(raws) != count):
         raise damaged(label, f"its directory should hold {count:,} members and holds {len(raws):,}")
     decoder.learn([raw for _, raw, _ in raws if not raw.isascii()])
-    times: dict[int, float] = {}
+    times: dict[int, int] = {}
     entries: list[Entry] = []
     raws.reverse()
     while raws:  # they take twice the memory of what is made of them: both are never there at once
@@ -259,18 +259,18 @@ def _entry(
     shift: int,
     disks: bool,
     decoder: Decoder,
-    times: dict[int, float],
+    times: dict[int, int],
     label: str,
 ) -> Entry:
     (_, host, _, _, flags, method, dos_time, dos_date, crc, packed, size) = fields[:11]
     disk, external, offset = fields[14], fields[16], fields[17]
     stamp = dos_date << 16 | dos_time
-    mtime = times.get(stamp)
-    if mtime is None:
-        mtime = times[stamp] = _dos_time(dos_date, dos_time)
+    mtime_ns = times.get(stamp)
+    if mtime_ns is None:
+        mtime_ns = times[stamp] = _dos_time(dos_date, dos_time)
     aes = 0
     if extra:
-        size, packed, offset, disk, mtime, method, aes = _extra(extra, size, packed, offset, disk, mtime, method)
+        size, packed, offset, disk, mtime_ns, method, aes = _extra(extra, size, packed, offset, disk, mtime_ns, method)
     name = decoder.decode(raw, extra)
     if host in _DOS_HOSTS and "\\" in name and "/" not in name:
         name = name.replace("\\", "/")
@@ -280,7 +280,7 @@ def _entry(
         kind = _kind(name, mode, external, size)
     start = _global(volumes, disk, offset, label) if disks else offset + shift
     return Entry(
-        name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime, "", aes
+        name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime_ns, "", aes
     )
 
 
@@ -294,30 +294,33 @@ def _kind(name: str, mode: int, external: int, size: int) -> MemberKind:
 
 
 def _extra(
-    extra: bytes, size: int, packed: int, offset: int, disk: int, mtime: float, method: int
-) -> tuple[int, int, int, int, float, int, int]:
+    extra: bytes, size: int, packed: int, offset: int, disk: int, mtime_ns: int, method: int
+) -> tuple[int, int, int, int, int, int, int]:
     """What the extra fields change: zip64 (4.5.3), times (0x5455, 0x000a), AES (0x9901)."""
     position = aes = 0
     end = len(extra)
     if end == 24 and extra[:5] == _INFO_ZIP and extra[9:13] == b"ux\x0b\x00":  # most members there are
-        return size, packed, offset, disk, float(int.from_bytes(extra[5:9], "little", signed=True)), method, 0
-    exact = False
+        return size, packed, offset, disk, int.from_bytes(extra[5:9], "little", signed=True) * SECOND, method, 0
+    unix = ticks = None
     while position + 4 <= end:
         tag = extra[position] | extra[position + 1] << 8
         length = extra[position + 2] | extra[position + 3] << 8
         body = extra[position + 4 : position + 4 + length]
         position += 4 + length
         if tag == 0x5455 and length >= 5 and len(body) >= 5 and body[0] & 1:
-            mtime, exact = float(int.from_bytes(body[1:5], "little", signed=True)), True
+            unix = int.from_bytes(body[1:5], "little", signed=True) * SECOND
         elif tag == 0x0001:
             size, packed, offset, disk = _zip64(body, size, packed, offset, disk)
-        elif tag == 0x000A and not exact and len(body) >= 16 and body[4:8] == b"\x01\x00\x18\x00":
+        elif tag == 0x000A and len(body) >= 16 and body[4:8] == b"\x01\x00\x18\x00":
             ticks = int.from_bytes(body[8:16], "little")
-            mtime = ticks / 1e7 - 11644473600 if ticks else mtime
         elif tag == 0x9901 and len(body) >= 7 and method == 99 and 1 <= body[4] <= 3:
             aes = body[4] | (4 if body[0] == 2 else 0)
             method = int.from_bytes(body[5:7], "little")
-    return size, packed, offset, disk, mtime, method, aes
+    if unix is not None:
+        mtime_ns = unix
+    if ticks and (unix is None or from_ticks(ticks) // SECOND * SECOND == unix):
+        mtime_ns = from_ticks(ticks)  # of two that agree the one with more digits
+    return size, packed, offset, disk, mtime_ns, method, aes
 
 
 def _zip64(body: bytes, size: int, packed: int, offset: int, disk: int) -> tuple[int, int, int, int]:
@@ -334,10 +337,10 @@ def _zip64(body: bytes, size: int, packed: int, offset: int, disk: int) -> tuple
     return size, packed, offset, disk
 
 
-def _dos_time(date: int, clock: int) -> float:
+def _dos_time(date: int, clock: int) -> int:
     """MS-DOS date and time (local time, two-second steps)."""
     try:
-        return time.mktime(
+        seconds = time.mktime(
             (
                 (date >> 9) + 1980,
                 max(1, date >> 5 & 15),
@@ -351,7 +354,8 @@ def _dos_time(date: int, clock: int) -> float:
             )
         )
     except (OverflowError, ValueError):
-        return 315532800.0
+        return 315_532_800 * SECOND
+    return int(seconds) * SECOND
 
 
 def needs_tool(entry: Entry) -> bool:

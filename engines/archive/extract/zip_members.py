@@ -74,7 +74,7 @@ def _one(run: Run, volumes: Volumes, target: Target, span: bytes, view: memoryvi
         if len(raw) != entry.packed:
             raise damaged(label(entry), "the archive is cut off")
         data = _decode(entry, raw)
-    write_file(run.tree, target.parts, data, entry.mode, entry.mtime)
+    write_file(run.tree, target.parts, data, entry.mode, entry.mtime_ns)
 
 
 def _decode(entry: Entry, raw: bytes | memoryview) -> bytes | bytearray | memoryview:
@@ -115,7 +115,7 @@ def large(run: Run, volumes: Volumes, target: Target, stop: threading.Event) -> 
                         return
                     run.budget.spend(len(block))
                     write_all(descriptor, block)
-                finish(descriptor, entry.mode, entry.mtime)
+                finish(descriptor, entry.mode, entry.mtime_ns)
                 whole = True
             finally:
                 os.close(descriptor)
@@ -130,7 +130,7 @@ def link(run: Run, volumes: Volumes, target: Target) -> None:
     """A symbolic link: its target is the member's content."""
     entry = target.entry
     with Keeping(run, entry.name):
-        if run.tree.symlink(target.parts, _leads_to(volumes, target), entry.mtime):
+        if run.tree.symlink(target.parts, _leads_to(volumes, target), entry.mtime_ns):
             run.links += 1
         else:
             run.leave_out(entry.name, "it is a link that leads outside")
