@@ -17,11 +17,12 @@ from engines.archive.create.job import run
 from engines.archive.create.output import SingleOutput
 from engines.archive.create.result import ZipResult, zip_reply
 from engines.archive.create.space import Buffer
+from engines.archive.inspect import run_info, run_test
 from engines.archive.manifest import lines, read
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
 from engines.model import Json
-from engines.operations import ArchiveFormat, Conflict, Convert, Estimate, Links, Zip
+from engines.operations import ArchiveFormat, Conflict, Convert, Estimate, Links, Zip, ZipInfo, ZipTest
 from engines.settings import Settings
 from tests.support.jobs import RecordingJob
 from tests.support.trees import noise, odd_tree, picture, prose, tool
@@ -114,6 +115,16 @@ def test_each_makes_one_archive_for_every_item(tmp_path: Path, tree: Path) -> No
     assert sorted(os.listdir(tmp_path / "out")) == ["a.txt.zip", "b.log.zip", "build.zip", "sub.zip"]
     assert [archive.files for archive in result.archives] == [1, 1, 1, 3]
     assert result.files == 6
+
+
+def test_each_tells_which_archive_its_progress_is_of(tmp_path: Path, tree: Path) -> None:
+    job = RecordingJob(tmp_path)
+    run(Zip(path=str(tree), format=ArchiveFormat.ZIP, level=1, each=True, test=True), job)
+    stages = list(dict.fromkeys(progress.stage for progress in job.seen))
+    assert stages == [f"{n} of 4, {stage}" for n in (1, 2, 3, 4) for stage in ("listing", "packing", "testing")]
+    job = RecordingJob(tmp_path)
+    run(Zip(path=str(tree / "a.txt"), format=ArchiveFormat.TAR, level=1, each=True), job)
+    assert {progress.stage for progress in job.seen} == {"listing", "packing"}
 
 
 def test_each_goes_on_with_the_archive_it_was_at(tmp_path: Path, tree: Path) -> None:
@@ -356,3 +367,16 @@ def test_estimates_are_of_what_the_filters_leave(tmp_path: Path) -> None:
         assert estimate.run(msgspec.structs.replace(asked, **filtered), job).files == files, filtered
     with pytest.raises(TaskdeckError, match="--min-size"):
         check_estimate(Estimate(path=str(tree), min_size="much"), job.policy, job.settings)
+
+
+@pytest.mark.parametrize("form", [ArchiveFormat.ZIP, ArchiveFormat.TAR_GZ, ArchiveFormat.SEVENZIP])
+def test_no_face_is_told_of_unpacking_where_nothing_is_unpacked(
+    tmp_path: Path, tree: Path, form: ArchiveFormat
+) -> None:
+    job = RecordingJob(tmp_path)
+    made = run(Zip(path=str(tree), format=form, level=1, test=True), job).path
+    assert {progress.stage for progress in job.seen} == {"listing", "packing", "testing"}
+    for look, stage in ((ZipTest(path=made), "testing"), (ZipInfo(path=made), "reading")):
+        job = RecordingJob(tmp_path)
+        (run_test(look, job) if isinstance(look, ZipTest) else run_info(look, job))
+        assert {progress.stage for progress in job.seen} <= {stage}

@@ -66,6 +66,13 @@ def test_a_card_has_what_the_guides_card_has() -> None:
     )
 
 
+def test_a_card_says_what_the_task_is_at_when_its_bar_cannot() -> None:
+    view = make_view("ab12", done=0, total=None, speed=0.0, eta=None, stage="2 of 4, <listing>")
+    assert cards.card(view).splitlines()[2:] == ["2 of 4, &lt;listing&gt;"]
+    done = make_view("ab12", state=TaskState.COMPLETED, stage="testing")
+    assert "esting" not in cards.card(done)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 60])
 @pytest.mark.parametrize("page", [0, 1, 99, -3])
 def test_boards_fit_telegrams_limits(count: int, page: int) -> None:

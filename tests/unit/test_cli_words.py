@@ -145,13 +145,23 @@ def test_completion_knows_commands_options_values_and_paths() -> None:
     assert words("nonsense", begun="x") == []
 
 
-def test_the_progress_line_says_what_goes_on_before_anything_can_be_counted() -> None:
+def test_the_progress_line_says_what_goes_on_before_anything_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     stream = io.StringIO()
     meter = Meter(stream)
     meter._fancy = True
     view = make_view("abc", state=TaskState.RUNNING, done=0, total=None, speed=0.0, eta=None, item="", stage="listing")
     meter.show(view)
-    assert stream.getvalue().startswith("\r[........................] running  listing")
+    assert stream.getvalue().startswith("\r[..................] running  listing")
+
+
+def test_the_progress_line_has_room_for_every_figure_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = io.StringIO()
+    meter = Meter(stream)
+    meter._fancy = True
+    meter.show(make_view(state=TaskState.RUNNING, done=555_550_000, total=999_990_000, speed=555.55e6, eta=5025.0))
+    assert "55.6%  555.55 MB / 999.99 MB  555.55 MB/s  ETA 01:23:45" in stream.getvalue()
 
 
 def test_plain_lines_keep_long_titles_whole() -> None:

@@ -14,6 +14,9 @@ from engines.model import TaskState, TaskView
 from engines.text import amount, clock, percent, rate, size
 
 _BAR: Final = 24
+_NARROW: Final = 100
+_SHORT_BAR: Final = 18
+"""Leaves room for all figures in 80 cells."""
 
 
 def is_fancy(stream: TextIO) -> bool:
@@ -132,7 +135,8 @@ class Meter:
         # An empty bar alone would look as if it hung.
         word = "" if told and view.state is TaskState.RUNNING else f"{view.state}"
         tail = view.note or view.item or view.stage
-        line = fit(f"{bar(view)} " + "  ".join(part for part in (word, told, tail) if part), width)
+        drawn = bar(view, _BAR if width >= _NARROW else _SHORT_BAR)
+        line = fit(f"{drawn} " + "  ".join(part for part in (word, told, tail) if part), width)
         if line != self._shown:
             self._shown = line
             self._stream.write(f"\r{line}\x1b[K")

@@ -18,6 +18,7 @@ CARDS_A_PAGE: Final = 5
 _BAR: Final = 18
 _TITLE_LIMIT: Final = 120
 _NOTE_LIMIT: Final = 300
+_STAGE_LIMIT: Final = 60
 _BUTTONS: Final = {Action.PAUSE: "⏸ Pause", Action.RESUME: "▶️ Resume", Action.CANCEL: "✖ Cancel"}
 _VERBS: Final = {Action.PAUSE: "p", Action.RESUME: "r", Action.CANCEL: "c", Action.RETRY: "t"}
 YES: Final = "y"
@@ -70,6 +71,8 @@ def bar(fraction: float) -> str:
 
 def _facts(view: TaskView) -> list[str]:
     facts = []
+    if view.state is TaskState.RUNNING and view.stage:
+        facts.append(escape(display(view.stage[:1].upper() + view.stage[1:], limit=_STAGE_LIMIT)))
     if view.state is TaskState.RUNNING and view.speed:
         facts.append(f"Speed: {text.rate(view.speed, view.unit)}")
     if view.state is TaskState.RUNNING and view.eta is not None:

@@ -93,7 +93,12 @@ def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
     first: TaskdeckError | None = None
     for number in range(state["next"], len(plans)):
         before = {**state, "next": number}
-        part = Part(job, checkpoint=current, save=partial(_save_part, job, before))
+        part = Part(
+            job,
+            checkpoint=current,
+            save=partial(_save_part, job, before),
+            progress=partial(_tell_part, job, f"{number + 1} of {len(plans)}, ") if len(plans) > 1 else None,
+        )
         current = None
         try:
             result = Packing(op, options, plans[number], part).run()
@@ -116,6 +121,13 @@ def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
 def _save_part(job: Job, before: Json, checkpoint: Json) -> None:
     """Save one archive's checkpoint as a part of the whole one."""
     job.save({**before, "current": checkpoint})
+
+
+def _tell_part(
+    job: Job, place: str, done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes"
+) -> None:
+    """Tell the progress of one archive, and which of them it is: the next one begins at nothing."""
+    job.progress(done, total, item=item, stage=f"{place}{stage}", unit=unit)
 
 
 class Packing:
