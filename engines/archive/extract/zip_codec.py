@@ -54,8 +54,9 @@ def data_range(volumes: Volumes, entry: Entry, span: bytes = b"", at: int = 0) -
     Raises:
         TaskdeckError: `archive.damaged` when the two disagree, or members overlap.
     """
+    raw = entry.raw
     if not span:
-        span = volumes.pread(30 + len(entry.raw), entry.offset)
+        span = volumes.pread(30 + len(raw), entry.offset)
     if len(span) < at + 30:
         raise damaged(label(entry), "its header is missing")
     mark, flags, name_length, extra_length = _LOCAL.unpack_from(span, at)
@@ -63,7 +64,7 @@ def data_range(volumes: Volumes, entry: Entry, span: bytes = b"", at: int = 0) -
         raise damaged(label(entry), "its header is missing")
     start = entry.offset + 30 + name_length + extra_length
     end = start + entry.packed
-    if name_length != len(entry.raw) or not span.startswith(entry.raw, at + 30):
+    if name_length != len(raw) or not span.startswith(raw, at + 30):
         raise damaged(label(entry), "its header gives it another name than the directory does")
     if (flags ^ entry.flags) & 1:
         raise damaged(label(entry), "header and directory disagree on whether it is encrypted")

@@ -54,7 +54,8 @@ class Entry(msgspec.Struct, gc=False):
     """A member of a ZIP file with what is needed to decode it."""
 
     name: str
-    raw: bytes
+    foreign: bytes
+    """The name as it stands in the file, empty when that is what `name` says in ASCII."""
     kind: MemberKind
     size: int
     packed: int
@@ -72,6 +73,11 @@ class Entry(msgspec.Struct, gc=False):
     """Target of a link once it was read: it is the member's content."""
     aes: int = 0
     """0, or key strength 1-3 with 4 added for AE-2 (whose CRC is not kept)."""
+
+    @property
+    def raw(self) -> bytes:
+        """The name as it stands in the file."""
+        return self.foreign or self.name.encode("ascii")
 
     @property
     def encrypted(self) -> bool:
@@ -272,16 +278,16 @@ def _entry(
     if extra:
         size, packed, offset, disk, mtime_ns, method, aes = _extra(extra, size, packed, offset, disk, mtime_ns, method)
     name = decoder.decode(raw, extra)
+    foreign = b"" if raw.isascii() else raw
     if host in _DOS_HOSTS and "\\" in name and "/" not in name:
-        name = name.replace("\\", "/")
+        name, foreign = name.replace("\\", "/"), raw
     mode = external >> 16 if host in _UNIX_HOSTS or external >> 28 in (4, 8, 10) else 0
     kind = MemberKind.FILE
     if mode & 0o170000 != stat.S_IFREG or name[-1:] == "/":
         kind = _kind(name, mode, external, size)
     start = _global(volumes, disk, offset, label) if disks else offset + shift
-    return Entry(
-        name, raw, kind, size, packed, crc, method, flags, start, 0, mode & 0o7777 if mode else None, mtime_ns, "", aes
-    )
+    bits = mode & 0o7777 if mode else None
+    return Entry(name, foreign, kind, size, packed, crc, method, flags, start, 0, bits, mtime_ns, "", aes)
 
 
 def _kind(name: str, mode: int, external: int, size: int) -> MemberKind:
