@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from engines import files, text
-from engines.archive.create.job import Packing
+from engines.archive.create.job import Packing, tell_whole
 from engines.archive.create.plan import Plan, convert_target, options_of
 from engines.archive.create.result import ZipResult
 from engines.archive.volumes import gather
@@ -59,6 +59,7 @@ def run(op: Convert, job: Job) -> ZipResult:
         for volume in volumes:
             files.remove(volume)
         packed.deleted = len(volumes)
+    tell_whole(packed, job)
     packed.seconds = time.monotonic() - started
     packed.speed = packed.original / packed.seconds if packed.seconds else 0.0
     packed.ratio = text.saved(packed.original, packed.packed)

@@ -67,9 +67,14 @@ def run(op: Zip, job: Job) -> ZipResult:
         TaskdeckError: What a user can mend; nothing is left behind then.
     """
     options = options_of(op, job.settings, job.secrets)
-    if op.each:
-        return _run_each(op, options, job)
-    return Packing(op, options, plans_of(op, job.settings)[0], job).run()
+    result = _run_each(op, options, job) if op.each else Packing(op, options, plans_of(op, job.settings)[0], job).run()
+    tell_whole(result, job)
+    return result
+
+
+def tell_whole(result: ZipResult, job: Job) -> None:
+    """Tell what it came to: a test counted packed bytes, and each of several archives its own."""
+    job.progress(result.original, result.original)
 
 
 def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
