@@ -14,6 +14,7 @@ import pytest
 
 from engines.archive.create import journal, tarwriter
 from engines.archive.create.job import run
+from engines.archive.create.listing import Listing
 from engines.archive.create.output import WriteBehind
 from engines.archive.create.result import ZipResult
 from engines.archive.create.source import Entry, Folder, Tree
@@ -81,14 +82,30 @@ def test_volumes_and_sums_are_made_without_the_kernel(tmp_path: Path, tree: Path
     assert picture(unpacked(result.path, tmp_path / "out")) == picture(tree)
 
 
-def test_packing_begins_before_everything_is_listed(tmp_path: Path, tree: Path) -> None:
+def test_packing_begins_before_everything_is_listed(
+    tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    copy, more = WriteBehind.copy, Listing.more
+
+    def copying(self: WriteBehind, source: int, at: int, length: int) -> Future[int]:
+        events.append("copied")
+        return copy(self, source, at, length)
+
+    def listing(self: Listing) -> bool:
+        left = more(self)
+        if self.whole:
+            events.append("listed")
+        return left
+
+    monkeypatch.setattr(WriteBehind, "copy", copying)
+    monkeypatch.setattr(Listing, "more", listing)
     job = RecordingJob(tmp_path)
     result = pack(tree, job)
-    totals = [seen.total for seen in job.seen if seen.stage == "packing"]
-    assert totals[0] is None, "nobody knows the end yet"
-    assert totals[-1] == result.original + 20_000_001, "of the file with two names one is packed"
-    known = [total for total in totals if total is not None]
-    assert len(set(known)) == 1
+    assert events.index("copied") < events.index("listed")
+    totals = {seen.total for seen in job.seen if seen.stage == "packing"}
+    assert totals == {result.original + 20_000_001}, "of the file with two names one is packed"
+    assert all(seen.total is None for seen in job.seen if seen.stage == "listing"), "nobody knows the end yet"
 
 
 def test_a_source_that_cannot_be_listed_ends_the_packing_that_has_begun(

@@ -248,9 +248,10 @@ class Session:
         self._report()
 
     def _report(self) -> None:
-        total = self.listing.size
+        total, whole = self.listing.size, self.listing.whole
         reached = max(self.done, min(self._fed, total))
-        self.job.progress(reached, total if self.listing.whole else None, item=display(self._item), stage="packing")
+        stage = "packing" if whole else "listing"
+        self.job.progress(reached, total if whole else None, item=display(self._item), stage=stage)
 
     def commit(self, state: Callable[[], Json] = dict) -> None:
         """Offer a checkpoint: what was written so far is `packed` members, or described by `state`."""
