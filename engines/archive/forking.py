@@ -53,11 +53,16 @@ def any_ended(pids: Sequence[int]) -> bool:
     return True
 
 
-def end(pids: Sequence[int]) -> None:
-    """Kill children, whatever they do, and wait until they are gone."""
+def kill(pids: Sequence[int]) -> None:
+    """Kill children, whatever they do; `end` still has to be called for them."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def end(pids: Sequence[int]) -> None:
+    """Kill children, whatever they do, and wait until they are gone."""
+    kill(pids)
     for pid in pids:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)

@@ -129,6 +129,10 @@ class Lanes:
                 return True
         return False
 
+    def dismiss(self) -> None:
+        """End the helpers without waiting for it: no batch will come any more, and all are packed."""
+        forking.kill([lane.pid for lane in self._lanes])
+
     def close(self) -> None:
         """End the helpers; threads that wait for one go on."""
         forking.end([lane.pid for lane in self._lanes])

@@ -37,6 +37,11 @@ class _Task(msgspec.Struct):
     pooled: bool = False
     """Whether a thread of the pipeline does it."""
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing of it is under way."""
+        return self.future is None or self.future.done()
+
 
 class Pipeline:
     """Runs work in threads and hands results to `then` functions in order, in the thread that submits.
@@ -93,13 +98,16 @@ class Pipeline:
     def rest(self) -> None:
         """Wait until no thread of the pipeline is at work."""
         for task in self._queue:
-            while task.pooled and task.future is not None and not task.future.done():
+            while task.pooled and not task.done:
                 self._check()
                 _wait(task.future)
 
-    def drain(self) -> None:
-        """Wait for everything submitted."""
+    def drain(self, resting: Callable[[], None] | None = None) -> None:
+        """Wait for everything submitted; `resting` is called once no thread is at work any more."""
         while self._queue:
+            if resting is not None and all(not task.pooled or task.done for task in self._queue):
+                resting()
+                resting = None
             self._take()
 
     def close(self, *, wait: bool) -> None:
@@ -120,21 +128,21 @@ class Pipeline:
         first = self._queue[0]
         if first.begin is not None:
             first.future, first.begin = first.begin(), None
-        return first.future is None or first.future.done()
+        return first.done
 
     def _take(self) -> None:
         self._check()  # results that are all ready must not be written past a stop
         while not self._ready():
             self._check()
-            future = self._queue[0].future
-            if future is not None and not self._meanwhile():
-                _wait(future)
+            if not self._meanwhile():
+                _wait(self._queue[0].future)
         first = self._queue.popleft()
         self._weight -= first.weight
         first.then(None if first.future is None else first.future.result())
 
 
-def _wait(future: Future[Any]) -> None:
+def _wait(future: Future[Any] | None) -> None:
     """Wait a moment; an error in it is told when it is taken."""
-    with suppress(FutureTimeoutError):
-        future.exception(_POLL)
+    if future is not None:
+        with suppress(FutureTimeoutError):
+            future.exception(_POLL)

@@ -216,6 +216,10 @@ class Session:
         if possible(len(self.entries)):
             self.lanes = Lanes(self.options.threads, size, work)
 
+    def drain(self) -> None:
+        """Wait for everything submitted. Nothing is submitted any more, so helpers end while the last is written."""
+        self.pipeline.drain(None if self.lanes is None else self.lanes.dismiss)
+
     def each(self) -> Iterator[tuple[int, Entry]]:
         """What is still to be packed, numbered; it is listed as far as it is asked for."""
         number, entries = 0, self.entries

@@ -61,7 +61,7 @@ class TarWriter:
                 self._place(entry, number)
         self._add(tarformat.END, len(tarformat.END))
         self._flush()
-        session.pipeline.drain()
+        session.drain()
         if self._packer.gzip is not None:
             session.output.write([self._packer.gzip.end()])
 

@@ -94,7 +94,7 @@ class ZipWriter:
                 self._submit(start, number + 1, weight)
                 start, weight = number + 1, 0
         self._submit(start, len(entries), weight)
-        session.pipeline.drain()
+        session.drain()
         self._finish()
 
     def _submit(self, start: int, end: int, weight: int) -> None:
