@@ -101,7 +101,8 @@ class Copier:
     def _work(self) -> None:
         while (copy := self._queue.get()) is not None:
             try:
-                self._copy(copy)
+                if not self._halt:
+                    self._copy(copy)
                 if not self._halt:
                     finish(copy.descriptor, copy.mode, copy.mtime_ns)
             except OSError as error:
@@ -123,7 +124,7 @@ class Copier:
             self._copied += step
             if self._halt:
                 return
-        if left and not self._halt:
+        if left:
             raise TaskdeckError(
                 "archive.damaged",
                 "cannot unpack the archive",
