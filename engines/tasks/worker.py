@@ -21,6 +21,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 from engines.job import PROGRESS_EVERY, Stop, Stopped
 from engines.model import Json
 from engines.names import display
@@ -182,10 +183,9 @@ class Pipe:
 
     def send(self, message: Json) -> None:
         """Write one event."""
-        data = memoryview(_encode(message) + b"\n")
+        data = _encode(message) + b"\n"
         with self._lock:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            write_all(self._fd, data)
 
 
 def main(argv: Sequence[str]) -> None:

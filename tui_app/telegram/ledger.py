@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from engines.filecopy import write_all
 from engines.model import Json
 
 _KEPT_PROMPTS: Final = 200
@@ -121,7 +122,7 @@ class Ledger:
         temporary = self._path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(descriptor, data)
+            write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

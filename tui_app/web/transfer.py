@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from engines import files
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 from engines.model import Kind, TaskState
 from engines.names import display, safe_component
 from engines.operations import output_of
@@ -142,7 +143,7 @@ async def _receive(request: web.Request, staged: Path, limit: int) -> int:
             written += len(block)
             if limit and written > limit:
                 raise _too_large(limit)
-            await asyncio.to_thread(_write, descriptor, block)
+            await asyncio.to_thread(write_all, descriptor, block)
         await asyncio.to_thread(os.fsync, descriptor)
     except OSError as error:
         if isinstance(error, (TimeoutError, ConnectionError)):
@@ -151,12 +152,6 @@ async def _receive(request: web.Request, staged: Path, limit: int) -> int:
     finally:
         os.close(descriptor)
     return written
-
-
-def _write(descriptor: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _publish(staged: Path, target: Path) -> Path:

@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from engines.archive import forking
 from engines.archive.create.space import NoRoomError, Space
+from engines.filecopy import write_all
 
 FEWEST = 400
 """Entries from which helpers are worth their start (about 3 ms each)."""
@@ -163,6 +164,4 @@ class Lanes:
                 answer = _REPLY.pack(space.length, len(body)) + body
             except NoRoomError:
                 answer = _REPLY.pack(_FULL, 0)
-            rest = memoryview(answer)
-            while rest:
-                rest = rest[os.write(replies, rest) :]
+            write_all(replies, answer)

@@ -6,6 +6,7 @@ import os
 from mmap import ACCESS_READ, mmap
 
 from engines.archive.create.space import Buffer
+from engines.filecopy import write_all
 
 
 class MemoryFile:
@@ -22,10 +23,8 @@ class MemoryFile:
 
     def write(self, data: Buffer) -> None:
         """Append."""
-        rest = memoryview(data)
-        self.size += len(rest)
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
+        self.size += len(data)
+        write_all(self.fd, data)
 
     def rewind(self) -> None:
         """Let the next reader of the descriptor begin in front."""

@@ -72,11 +72,8 @@ def _write_all(fd: int, buffers: Sequence[Buffer]) -> int:
         done = os.writev(fd, part) if want else 0
         total += done
         if done < want:  # a nearly full disk or a signal: finish one by one
-            flat = memoryview(b"".join(part))[done:]
-            while flat:
-                count = os.write(fd, flat)
-                flat = flat[count:]
-                total += count
+            write_all(fd, memoryview(b"".join(part))[done:])
+            total += want - done
     return total
 
 

@@ -25,6 +25,7 @@ from engines.archive import forking
 from engines.archive.extract.run import Run, Trouble
 from engines.archive.limits import Budget
 from engines.errors import TaskdeckError
+from engines.filecopy import write_all
 
 T = TypeVar("T")
 
@@ -234,9 +235,7 @@ class Forked(Generic[T]):
                 answer = RuntimeError(repr(error))
             budget.tell()
             body = pickle.dumps(answer)
-            rest = memoryview(_NUMBER.pack(len(body)) + body)
-            while rest:
-                rest = rest[os.write(report, rest) :]
+            write_all(report, _NUMBER.pack(len(body)) + body)
             if not isinstance(answer, _Done):
                 break
         os._exit(0)
