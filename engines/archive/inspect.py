@@ -20,7 +20,7 @@ from engines.archive.extract.run import SHOWN, Run, Trouble
 from engines.archive.limits import Budget, Limits
 from engines.archive.member import SECOND, Member, MemberKind
 from engines.errors import TaskdeckError
-from engines.job import Job, Part
+from engines.job import Job
 from engines.names import display
 from engines.operations import Unzip, ZipInfo, ZipTest
 
@@ -97,16 +97,6 @@ def row(member: Member) -> MemberRow:
     )
 
 
-def _told(job: Job, word: str) -> Part:
-    """The job, of which faces say what it is at: nothing is unpacked here."""
-
-    def progress(done: int, total: int | None = None, *, item: str = "", stage: str = "", unit: str = "bytes") -> None:
-        del stage
-        job.progress(done, total, item=item, stage=word, unit=unit)
-
-    return Part(job, progress=progress)
-
-
 @contextmanager
 def reading(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool = False) -> Iterator[Run]:
     """A run that never writes: its tree is the archive's folder, which no reader touches here."""
@@ -114,7 +104,7 @@ def reading(op: ZipInfo | ZipTest, job: Job, found: Found, *, keep_broken: bool 
     try:
         with Tree(folder) as tree:
             yield Run(
-                _told(job, "reading" if isinstance(op, ZipInfo) else "testing"),
+                job,
                 Unzip(path=op.path, encoding=getattr(op, "encoding", None), keep_broken=keep_broken),
                 found,
                 tree,

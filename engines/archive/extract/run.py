@@ -21,6 +21,8 @@ from engines.operations import Unzip
 
 SHOWN: Final = 100
 """Members named in a result at most; counts are always complete."""
+_STAGES: Final = {"unpack": "unpacking", "list": "reading", "test": "testing"}
+"""What faces say a run is at."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ class Run:
         self.skip = skip
         self.quiet = quiet
         self._testing = verb == "test"
+        self._stage = _STAGES[verb]
         self.what = f"cannot {verb} '{display(found.path.name)}'"
         """How errors about the whole archive begin."""
         self.select = Selector(op.files)
@@ -153,7 +156,7 @@ class Run:
     def progress(self, done: int, total: int | None, item: str = "") -> None:
         """Tell how far this archive is (inner archives stay silent: their total is not known)."""
         if not self.quiet:
-            self.job.progress(done, total, item=item, stage="unpacking")
+            self.job.progress(done, total, item=item, stage=self._stage)
 
     def committed(self, count: int) -> None:
         """Members before this number are written in full."""
