@@ -52,6 +52,19 @@ class Owner(StrEnum):
     """Nothing: root in tar."""
 
 
+# What of the sources is packed, for the packing and for its estimate.
+_Exclude = Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)]
+_Include = Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)]
+_GitIgnore = Annotated[bool, arg("Leave out what .gitignore files name, and .git itself.")]
+_Newer = Annotated[
+    str | None, arg("Only files changed since: 2025-01-31, 2025-01-31T12:00 or an age such as 7d.", advanced=True)
+]
+_Older = Annotated[str | None, arg("Only files not changed since: a date or an age.", advanced=True)]
+_MinSize = Annotated[str | None, arg("Only files of at least this size.", accepts=Accepts.SIZE, advanced=True)]
+_MaxSize = Annotated[str | None, arg("Only files of at most this size.", accepts=Accepts.SIZE, advanced=True)]
+_Links = Annotated[Links, arg("Symbolic links.", advanced=True)]
+
+
 class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
     """Pack files and folders into an archive."""
 
@@ -74,17 +87,13 @@ class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
     ] = None
     encrypt_names: Annotated[bool, arg("Encrypt the names too (7z).")] = False
     volume: Annotated[str | None, arg("Split into parts of this size, such as 700MB.", accepts=Accepts.SIZE)] = None
-    exclude: Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)] = ()
-    include: Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)] = ()
-    gitignore: Annotated[bool, arg("Leave out what .gitignore files name, and .git itself.")] = False
-    newer: Annotated[
-        str | None, arg("Only files changed since: 2025-01-31, 2025-01-31T12:00 or an age such as 7d.", advanced=True)
-    ] = None
-    older: Annotated[str | None, arg("Only files not changed since: a date or an age.", advanced=True)] = None
-    min_size: Annotated[str | None, arg("Only files of at least this size.", accepts=Accepts.SIZE, advanced=True)] = (
-        None
-    )
-    max_size: Annotated[str | None, arg("Only files of at most this size.", accepts=Accepts.SIZE, advanced=True)] = None
+    exclude: _Exclude = ()
+    include: _Include = ()
+    gitignore: _GitIgnore = False
+    newer: _Newer = None
+    older: _Older = None
+    min_size: _MinSize = None
+    max_size: _MaxSize = None
     test: Annotated[bool, arg("Read the archive back and verify every checksum.")] = False
     manifest: Annotated[bool, arg("Write SHA-256 sums of the packed files beside the archive.")] = False
     delete_source: Annotated[
@@ -97,7 +106,7 @@ class Zip(Operation, frozen=True, kw_only=True, tag="zip"):
         bool, arg("tar.gz as one gzip member, for tools that read only the first.", advanced=True)
     ] = False
     store_compressed: Annotated[bool, arg("Store what does not shrink instead of packing it.", advanced=True)] = True
-    links: Annotated[Links, arg("Symbolic links.", advanced=True)] = Links.KEEP
+    links: _Links = Links.KEEP
     hardlinks: Annotated[bool, arg("Keep hard links (tar); else each is a copy.", advanced=True)] = True
     sparse: Annotated[bool, arg("Keep holes of sparse files (tar).", advanced=True)] = True
     xattrs: Annotated[bool, arg("Keep extended attributes (tar).", advanced=True)] = False
@@ -128,18 +137,14 @@ class Estimate(Operation, frozen=True, kw_only=True, tag="estimate"):
     format: Annotated[ArchiveFormat | None, arg("Archive format.", positional=True)] = None
     level: Annotated[Level | None, arg("0 stores, 9 packs hardest.", positional=True)] = None
     add: Annotated[tuple[str, ...], arg("Another file or folder to pack.", accepts=Accepts.SOURCE, as_link=True)] = ()
-    exclude: Annotated[tuple[str, ...], arg("Leave out what matches.", accepts=Accepts.GLOB)] = ()
-    include: Annotated[tuple[str, ...], arg("Pack only files that match.", accepts=Accepts.GLOB)] = ()
-    gitignore: Annotated[bool, arg("Leave out what .gitignore files name, and .git itself.")] = False
-    newer: Annotated[
-        str | None, arg("Only files changed since: 2025-01-31, 2025-01-31T12:00 or an age such as 7d.", advanced=True)
-    ] = None
-    older: Annotated[str | None, arg("Only files not changed since: a date or an age.", advanced=True)] = None
-    min_size: Annotated[str | None, arg("Only files of at least this size.", accepts=Accepts.SIZE, advanced=True)] = (
-        None
-    )
-    max_size: Annotated[str | None, arg("Only files of at most this size.", accepts=Accepts.SIZE, advanced=True)] = None
-    links: Annotated[Links, arg("Symbolic links.", advanced=True)] = Links.KEEP
+    exclude: _Exclude = ()
+    include: _Include = ()
+    gitignore: _GitIgnore = False
+    newer: _Newer = None
+    older: _Older = None
+    min_size: _MinSize = None
+    max_size: _MaxSize = None
+    links: _Links = Links.KEEP
 
 
 class Unzip(Operation, frozen=True, kw_only=True, tag="unzip"):
