@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines.archive.create import journal, tarwriter
+from engines.archive.create import tarwriter
 from engines.archive.create.job import run
 from engines.archive.create.listing import Listing
 from engines.archive.create.output import WriteBehind
@@ -20,9 +19,8 @@ from engines.archive.create.result import ZipResult
 from engines.archive.create.source import Entry, Folder, Tree
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
-from engines.model import Json
 from engines.operations import ArchiveFormat, Zip
-from tests.support.jobs import RecordingJob
+from tests.support.jobs import RecordingJob, commit_at_once
 from tests.support.trees import noise, picture, tool
 
 
@@ -159,15 +157,7 @@ def test_a_stop_while_the_kernel_copies(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch, stop: Stop
 ) -> None:
     monkeypatch.setattr(tarwriter, "_COPIED_AT_ONCE", 1 << 20)
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    offer = journal.Journal.offer
-
-    def offer_and_wait(self: journal.Journal, state: Callable[[], Json]) -> None:
-        offer(self, state)
-        if self._running is not None:
-            self._running.result()
-
-    monkeypatch.setattr(journal.Journal, "offer", offer_and_wait)
+    commit_at_once(monkeypatch)
 
     def inside(job: RecordingJob) -> Stop | None:
         return stop if any(saved.get("state", {}).get("seen", 0) > 4_000_000 for saved in job.saved) else None

@@ -16,16 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from engines.archive.create import journal, tarwriter
+from engines.archive.create import tarwriter
 from engines.archive.create.job import Packing, run
 from engines.archive.create.listing import Listing
 from engines.archive.create.result import ZipResult
 from engines.archive.formats import FORMATS
 from engines.errors import TaskdeckError
 from engines.job import Stop, Stopped
-from engines.model import Json
 from engines.operations import ArchiveFormat, Links, Zip
-from tests.support.jobs import RecordingJob
+from tests.support.jobs import RecordingJob, commit_at_once
 from tests.support.trees import noise, odd_tree, picture, prose, tool
 
 RESUMABLE = [form for form in ArchiveFormat if form is not ArchiveFormat.SEVENZIP]
@@ -34,15 +33,7 @@ RESUMABLE = [form for form in ArchiveFormat if form is not ArchiveFormat.SEVENZI
 @pytest.fixture(autouse=True)
 def eager_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every block, and none that is still under way: the tests stop at known places."""
-    monkeypatch.setattr(journal, "INTERVAL", 0.0)
-    offer = journal.Journal.offer
-
-    def offer_and_wait(self: journal.Journal, state: Callable[[], Json]) -> None:
-        offer(self, state)
-        if self._running is not None:
-            self._running.result()
-
-    monkeypatch.setattr(journal.Journal, "offer", offer_and_wait)
+    commit_at_once(monkeypatch)
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
+from engines.archive.create import journal
 from engines.job import Stop, Stopped
 from engines.model import Json, Progress
 from engines.paths import PathPolicy
@@ -85,3 +88,16 @@ class RecordingJob:
         env: dict[str, str] | None = None,
     ) -> Tool:
         return Tool(argv, cwd=cwd, stdin=stdin, pass_fds=pass_fds, env=env)
+
+
+def commit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every block, and none that is still under way: packing stops at known places."""
+    monkeypatch.setattr(journal, "INTERVAL", 0.0)
+    offer = journal.Journal.offer
+
+    def offer_and_wait(self: journal.Journal, state: Callable[[], Json]) -> None:
+        offer(self, state)
+        if self._running is not None:
+            self._running.result()
+
+    monkeypatch.setattr(journal.Journal, "offer", offer_and_wait)
