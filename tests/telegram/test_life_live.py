@@ -311,6 +311,21 @@ async def test_a_password_that_is_just_said_in_private_is_taken_for_the_task_tha
         assert not ordinary.deleted
 
 
+@pytest.mark.parametrize("replied", [False, True])
+async def test_an_answer_may_overtake_the_receipt_of_its_question(
+    telegram: TelegramServer, tmp_path: Path, root: Path, replied: bool
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/zip 'my movies' 7z --password open-sesame --output locked.7z")
+        await ann.receives(lambda m: "Archive Created" in m.text)
+        telegram.late["messages.SendMessage"] = 0.5
+        ann.say("/unzip locked.7z out")
+        prompt = await ann.receives(lambda m: "needs a password" in m.text)
+        ann.say("open-sesame", reply_to=prompt if replied else None)
+        await ann.receives(lambda m: "Archive Extracted" in m.text)
+
+
 async def test_a_password_that_cannot_be_deleted_is_pointed_out(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:

@@ -27,6 +27,7 @@ class TelegramServer(Methods):
     Attributes:
         calls: Time (monotonic), name and request of every call, in order.
         delays: Seconds to wait before a method is answered, by name ("upload.SaveBigFilePart").
+        late: Seconds an answer is on its way after the method has done its work, by name.
         rules: Asked in turn before every call; the first error answers it.
         errors: Faults of the server itself; a test should find it empty.
         online: False lets every connection drop at once, as a dead network does.
@@ -36,6 +37,7 @@ class TelegramServer(Methods):
         super().__init__()
         self.calls: list[tuple[float, str, Any]] = []
         self.delays: dict[str, float] = {}
+        self.late: dict[str, float] = {}
         self.rules: list[Rule] = [self._injected]
         self.errors: list[Exception] = []
         self.refused: list[str] = []
@@ -160,7 +162,10 @@ class TelegramServer(Methods):
         method = getattr(self, name.replace(".", "_"), None)
         if method is None:
             raise RpcError(500, f"NOT_IMPLEMENTED_{name}")
-        return method(request)
+        answer = method(request)
+        if pause := self.late.get(name):
+            await asyncio.sleep(pause)
+        return answer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = Session(self, wire.Abridged(reader, writer))

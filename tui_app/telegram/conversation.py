@@ -133,8 +133,8 @@ class Conversation:
     # commands ------------------------------------------------------------------------------------------------
 
     async def _answer(self, member: Member, incoming: Incoming, files: Sequence[File]) -> None:
-        prompted = self._context.ledger.prompt(incoming.chat, incoming.reply_to)
-        if prompted is not None and incoming.text:
+        prompted = await self._passwords.answered(incoming)
+        if prompted is not None:
             await self._passwords.unlock(member, incoming, prompted)
             return
         # Somebody else's words are not commands, but somebody else's file is welcome.

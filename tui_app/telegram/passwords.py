@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _DELETE_AGAIN: Final = 2.0
 _DELETE_TRIES: Final = 300
+_RECEIPT: Final = 2.0
+"""Seconds an answer waits for the receipt of the question it may have overtaken."""
 
 
 class Passwords:
@@ -35,6 +37,8 @@ class Passwords:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._later: set[asyncio.Task[None]] = set()
+        self._unconfirmed: dict[asyncio.Future[None], int] = {}
+        """Questions on their way, with their chats."""
 
     async def close(self) -> None:
         """Give up deletions that still wait for Telegram."""
@@ -64,14 +68,28 @@ class Passwords:
             return
         name = cards.escape(display(view.title, limit=120))
         html = f"🔒 <b>{name}</b> needs a password.\nAnswer this message with it; I delete your answer at once."
-        message = await self._context.editor(origin.chat).say(Post(html, topic=origin.topic)).sent
-        if message is not None:
-            self._context.ledger.set_prompt(origin.chat, message, view.id)
+        receipt = asyncio.get_running_loop().create_future()
+        self._unconfirmed[receipt] = origin.chat
+        try:
+            message = await self._context.editor(origin.chat).say(Post(html, topic=origin.topic)).sent
+            if message is not None:
+                self._context.ledger.set_prompt(origin.chat, message, view.id)
+        finally:
+            del self._unconfirmed[receipt]
+            receipt.set_result(None)
+
+    async def answered(self, incoming: Incoming) -> str | None:
+        """The task whose question a message is the answer to."""
+        if incoming.reply_to is None or not incoming.text:
+            return None
+        await self._receipts(incoming.chat)
+        return self._context.ledger.prompt(incoming.chat, incoming.reply_to)
 
     async def asked(self, incoming: Incoming) -> str | None:
         """The task that plain words in private are the password of: the last one asked about that still waits."""
         if incoming.reply_to is not None or not incoming.text:
             return None
+        await self._receipts(incoming.chat)
         for task_id in self._context.ledger.prompted(incoming.chat):
             with suppress(TaskdeckError):  # it was removed
                 if (await self._context.tasks.view(task_id)).reason is WaitReason.PASSWORD:
@@ -85,6 +103,11 @@ class Passwords:
         member.require_task(view, Action.RESUME)
         await self._context.tasks.unlock(task_id, {"password": incoming.text.strip()}, actor=member.actor)
         self._context.ledger.drop_prompts(task_id)
+
+    async def _receipts(self, chat: int) -> None:
+        """Let the questions of a chat be known by their messages: an answer may overtake Telegram's receipt of one."""
+        if receipts := [receipt for receipt, where in self._unconfirmed.items() if where == chat]:
+            await asyncio.wait(receipts, timeout=_RECEIPT)
 
     async def delete(self, incoming: Incoming) -> None:
         """Delete a message that holds a password; while Telegram cannot be reached, as soon as it can."""
