@@ -89,20 +89,21 @@ class RemotePlaces:
 
     Args:
         files: `TaskClient.files`: (path, base) to a page; an empty path lists the roots.
-        base: Folder relative paths start from; the first root when empty.
     """
 
-    def __init__(self, files: Callable[..., Awaitable[FilesPage]], base: str = "") -> None:
+    def __init__(self, files: Callable[..., Awaitable[FilesPage]]) -> None:
         self._files = files
-        self._base = base
+        self._base = "/"
 
     def base(self) -> str:
-        """The folder relative paths start from."""
-        return self._base or "/"
+        """The folder relative paths start from: the first root, once the roots were asked for."""
+        return self._base
 
     async def roots(self) -> list[str]:
         """The allowed folders."""
-        return list((await self._files("")).roots)
+        roots = list((await self._files("")).roots)
+        self._base = roots[0]
+        return roots
 
     async def entries(self, folder: str) -> list[Entry]:
         """What a folder holds."""

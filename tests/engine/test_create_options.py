@@ -109,8 +109,10 @@ def test_sources_of_the_same_name_keep_apart(tmp_path: Path, tree: Path) -> None
     assert "is packed as 'tree (2)'" in result.warnings[0]
 
 
-def test_each_makes_one_archive_for_every_item(tmp_path: Path, tree: Path) -> None:
-    (tmp_path / "out").mkdir()
+@pytest.mark.parametrize("exists", [True, False])
+def test_each_makes_one_archive_for_every_item(tmp_path: Path, tree: Path, exists: bool) -> None:
+    if exists:
+        (tmp_path / "out").mkdir()
     result = pack(tmp_path, tree, each=True, output=str(tmp_path / "out"))
     assert sorted(os.listdir(tmp_path / "out")) == ["a.txt.zip", "b.log.zip", "build.zip", "sub.zip"]
     assert [archive.files for archive in result.archives] == [1, 1, 1, 3]
@@ -157,9 +159,18 @@ def test_each_leaves_out_items_that_cannot_be_packed_and_goes_on(tmp_path: Path,
     assert "b.log': nothing is selected" in result.warnings[1]
 
 
-def test_each_in_which_nothing_can_be_packed_fails(tmp_path: Path, tree: Path) -> None:
+def test_each_in_which_nothing_can_be_packed_fails_and_leaves_no_new_folder(tmp_path: Path, tree: Path) -> None:
     with pytest.raises(TaskdeckError, match="nothing is selected"):
-        pack(tmp_path, tree, each=True, exclude=("*",))
+        pack(tmp_path, tree, each=True, exclude=("*",), output=str(tree / "out"))
+    assert not (tree / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "why"), [("a.txt", "it is no folder"), ("none/out", "its folder does not exist; make the folder first")]
+)
+def test_each_refuses_a_folder_that_cannot_be_made(tmp_path: Path, tree: Path, output: str, why: str) -> None:
+    with pytest.raises(TaskdeckError, match=why):
+        pack(tmp_path, tree, each=True, output=str(tree / output))
 
 
 def test_each_beside_its_items_does_not_pack_its_own_archives_when_it_goes_on(tmp_path: Path, tree: Path) -> None:

@@ -95,6 +95,19 @@ async def test_client_watches_a_task_to_its_end(station: Station, daemon: Daemon
         await watcher.close()
 
 
+async def test_relative_paths_start_from_the_first_root_unless_told_otherwise(station: Station, daemon: Daemon) -> None:
+    (station.root / "films" / "new").mkdir(parents=True)
+    op = {"op": "steps", "path": "films/x.bin", "count": 1, "pause": 0}
+    async with station.client() as client:
+        for base, path in ((None, "films/x.bin"), (str(station.root / "films"), "films/films/x.bin")):
+            view = await client.submit(op, actor=ACTOR, base=base)
+            detail = await client.detail(view.id)
+            assert detail.params["path"] == str(station.root / path)
+        assert [entry.name for entry in (await client.files("films")).entries] == ["new"]
+        (station.root / "a.txt").write_text("a")
+        assert (await client.look({"op": "estimate", "path": "a.txt"}))["files"] == 1
+
+
 async def test_client_speaks_the_whole_protocol(station: Station, daemon: Daemon) -> None:
     async with station.client(face="tui") as client:
         op = {"op": "steps", "path": "x.bin", "count": 10_000, "pause": 0.05}

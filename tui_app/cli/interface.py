@@ -108,6 +108,7 @@ def _remote(context: Context, url: str, token: str | None) -> int:
 
     async def connect() -> Tasks:
         await client.hello()
+        await places.roots()
         return client
 
     where = display(url, limit=100)

@@ -144,7 +144,8 @@ class ArchiveBrowser(DeckDialog[Json]):
         if error.code in ("password.needed", "password.wrong"):
             if error.code == "password.wrong":
                 self.deck.say(error.message, severity="warning")
-            self.app.push_screen(PasswordDialog(display(os.path.basename(self._path))), self._unlocked)
+            name = display(os.path.basename(self._path))
+            self.app.push_screen(PasswordDialog(name, "opens it", "closes it"), self._unlocked)
             return
         self.deck.say(error.coded, severity="error")
         if self._root.rows is None:

@@ -1,4 +1,4 @@
-"""Asks for a password: what is typed is hidden and goes nowhere but to the task."""
+"""Asks for a password: what is typed is hidden and goes nowhere but to what it opens."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from tui_app.screens.base import DeckDialog
 
 
 class PasswordDialog(DeckDialog[str]):
-    """Gives the password, or None."""
+    """Gives the password, or None.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: What it opens.
+        given: What enter does.
+        left: What leaving does.
+    """
+
+    def __init__(self, title: str, given: str, left: str) -> None:
         super().__init__()
         self._title = title
+        self._given = given
+        self._left = left
 
     def compose(self) -> ComposeResult:
         """A hidden input."""
@@ -23,7 +31,7 @@ class PasswordDialog(DeckDialog[str]):
             yield Static(f"Password for '{self._title}'", markup=False, classes="dialog-title")
             yield Input(password=True, id="password", compact=True)
             # Enter is the input's own key, which is not remapped.
-            hint = f"enter gives it to the task  {self.deck.key('dialog.leave')} leaves it waiting"
+            hint = f"enter {self._given}  {self.deck.key('dialog.leave')} {self._left}"
             yield Static(hint, markup=False, classes="dialog-hint")
 
     def on_mount(self) -> None:

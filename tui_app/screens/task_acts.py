@@ -49,7 +49,7 @@ class TaskActs:
         if view is not None:
             performer = self._board.deck.performer
             self._board.app.push_screen(
-                PasswordDialog(view.title),
+                PasswordDialog(view.title, "gives it to the task", "leaves it waiting"),
                 lambda password: performer.start(self._give(view, password)) if password else None,
             )
 

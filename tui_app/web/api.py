@@ -107,12 +107,11 @@ async def create(request: web.Request) -> web.Response:
         if not 1 <= len(key) <= _KEY_LIMIT:
             raise TaskdeckError("value", "cannot use the Idempotency-Key", f"it must have 1 to {_KEY_LIMIT} characters")
         options = msgspec.structs.replace(options, key=key)
-    base = None if body.base is None else from_uri(body.base)
-    if base is not None and not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
+    deck = request.app[DECK]
+    base = deck.policy.roots[0] if body.base is None else from_uri(body.base)
+    if not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
         raise TaskdeckError("path.missing", "cannot use the base folder", "it is not the absolute path of a folder")
-    view = await request.app[DECK].tasks.submit(
-        whole(body.operation), actor=caller(request).actor, options=options, base=base or "/"
-    )
+    view = await deck.tasks.submit(whole(body.operation), actor=caller(request).actor, options=options, base=base)
     return json_response(view, status=201, headers={"Location": f"/api/v1/tasks/{view.id}"})
 
 
@@ -672,7 +671,11 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope="control",
         parameters=(
             Parameter("path", {"type": "string", "maxLength": 4096}, "The folder; empty lists the roots."),
-            Parameter("base", {"type": "string", "maxLength": 1024}, "Folder that a relative path starts from."),
+            Parameter(
+                "base",
+                {"type": "string", "maxLength": 1024},
+                "Where a relative path starts; else the first root.",
+            ),
             Parameter("prefix", {"type": "string", "maxLength": 255}, "Only names that start so."),
         ),
     ),

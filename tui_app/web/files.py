@@ -23,7 +23,7 @@ async def files(request: web.Request) -> web.Response:
     """GET /api/v1/files."""
     policy = request.app[DECK].policy
     path = from_uri(text(request, "path", limit=4096))
-    base = from_uri(text(request, "base", limit=1024)) or "/"
+    base = from_uri(text(request, "base", limit=1024)) or policy.roots[0]
     page = await asyncio.to_thread(listing, policy, path, base, text(request, "prefix", limit=255))
     return json_response(page)
 

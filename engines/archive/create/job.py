@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -78,7 +78,7 @@ def tell_whole(result: ZipResult, job: Job) -> None:
 
 
 def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
-    """One archive for each item; what cannot be packed is left out and told.
+    """One archive for each item, in a folder that is made if need be; what cannot be packed is left out and told.
 
     The items are listed once: later attempts would take the archives made meanwhile for more of them.
 
@@ -96,24 +96,25 @@ def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
     }
     current = saved.get("current")
     first: TaskdeckError | None = None
-    for number in range(state["next"], len(plans)):
-        before = {**state, "next": number}
-        part = Part(
-            job,
-            checkpoint=current,
-            save=partial(_save_part, job, before),
-            progress=partial(_tell_part, job, f"{number + 1} of {len(plans)}, ") if len(plans) > 1 else None,
-        )
-        current = None
-        try:
-            result = Packing(op, options, plans[number], part).run()
-            state["done"] = [*state["done"], msgspec.to_builtins(result)]
-        except TaskdeckError as error:
-            if error.code not in _OF_ONE_ITEM:
-                raise
-            first = first or error
-            job.log(error.message, level="warning")
-            state["left"] = [*state["left"], error.message]
+    with _folder(op.output):
+        for number in range(state["next"], len(plans)):
+            before = {**state, "next": number}
+            part = Part(
+                job,
+                checkpoint=current,
+                save=partial(_save_part, job, before),
+                progress=partial(_tell_part, job, f"{number + 1} of {len(plans)}, ") if len(plans) > 1 else None,
+            )
+            current = None
+            try:
+                result = Packing(op, options, plans[number], part).run()
+                state["done"] = [*state["done"], msgspec.to_builtins(result)]
+            except TaskdeckError as error:
+                if error.code not in _OF_ONE_ITEM:
+                    raise
+                first = first or error
+                job.log(error.message, level="warning")
+                state["left"] = [*state["left"], error.message]
     done = msgspec.convert(state["done"], list[ZipResult])
     if first is not None and not done:
         raise first
@@ -121,6 +122,23 @@ def _run_each(op: Zip, options: Options, job: Job) -> ZipResult:
     result.skipped += len(state["left"])
     result.warnings = [*state["left"], *result.warnings][:NOTES_LIMIT]
     return result
+
+
+@contextmanager
+def _folder(path: str | None) -> Iterator[None]:
+    """A folder that is made unless there is one, and removed again when it stays empty."""
+    if path is None or os.path.lexists(path):
+        yield
+        return
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.rmdir(path)
 
 
 def _save_part(job: Job, before: Json, checkpoint: Json) -> None:

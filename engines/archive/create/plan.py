@@ -125,10 +125,24 @@ def plans_of(op: Zip, settings: Settings, listed: Sequence[Path] | None = None) 
             raise unreadable(items[0], error) from None
     folder = None if op.output is None else Path(op.output)
     if folder is not None and not folder.is_dir():
-        raise TaskdeckError(
-            "path.missing", f"cannot write to '{display(folder)}'", "it is no folder", "--each needs a folder"
-        )
+        _demand_new_folder(folder)
     return [Plan((item,), (folder or item.parent) / (item.name + suffix)) for item in items]
+
+
+def _demand_new_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made."""
+    if os.path.lexists(folder):
+        raise TaskdeckError(
+            "path.kind", f"cannot write to '{display(folder)}'", "it is no folder", "--each needs a folder"
+        )
+    _demand_parent(folder)
+
+
+def _demand_parent(output: Path) -> None:
+    if not output.parent.is_dir():
+        raise TaskdeckError(
+            "path.missing", f"cannot write '{display(output)}'", "its folder does not exist", "make the folder first"
+        )
 
 
 def convert_target(op: Convert, settings: Settings) -> Path:
@@ -204,10 +218,7 @@ def _target(op: Zip, sources: tuple[Path, ...], suffix: str) -> Path:
             f"its name says {FORMATS[asked].label}",
             "change the name or the format",
         )
-    if not output.parent.is_dir():
-        raise TaskdeckError(
-            "path.missing", f"cannot write '{display(output)}'", "its folder does not exist", "make the folder first"
-        )
+    _demand_parent(output)
     if output in sources:
         raise TaskdeckError(
             "path.nested", f"cannot write '{display(output)}'", "it is what is to be packed", "choose another name"
