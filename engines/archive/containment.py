@@ -273,6 +273,10 @@ class Tree:
             self._link_times[parts] = mtime_ns
         return True
 
+    def set_time(self, parts: Parts, mtime_ns: int) -> None:
+        """Set the time of a file or link, if it is there."""
+        _set_time_of(parts[-1], self._descriptor(parts[:-1]), mtime_ns)
+
     def reserve(self, parts: Parts) -> None:
         """Keep a name for a link whose target is not known yet: nothing may be written beneath it."""
         self._reserved.add(parts)
@@ -325,8 +329,7 @@ class Tree:
             raise cannot_make(parts, error) from None
         mtime_ns = self._link_times.get(parts)
         if mtime_ns is not None:
-            with suppress(OSError, OverflowError, ValueError):  # as in `set_times`
-                os.utime(parts[-1], ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+            _set_time_of(parts[-1], parent, mtime_ns)
 
     def _descriptor(self, parts: Parts, slot: int = 0) -> int:
         """The folder's descriptor; it stays open until this thread asks for another one in the same slot.
@@ -432,6 +435,11 @@ def set_times(descriptor: int, mtime_ns: int) -> None:
         os.utime(descriptor, ns=(mtime_ns, mtime_ns))
     except (OSError, OverflowError, ValueError):
         return
+
+
+def _set_time_of(name: str, parent: int, mtime_ns: int) -> None:
+    with suppress(OSError, OverflowError, ValueError):  # as in `set_times`
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
 
 def cannot_make(parts: Parts, error: OSError) -> TaskdeckError:

@@ -79,13 +79,21 @@ def make_tar(path: Path, members: list[tuple[str, bytes, str, bytes, int]], mode
     return path
 
 
-def make_cab(path: Path, members: dict[str, bytes]) -> Path:
-    """A Microsoft cabinet with one folder that is stored ([MS-CAB] 2.1 to 2.4)."""
+def make_cab(
+    path: Path, members: dict[str, bytes], at: tuple[int, int, int, int, int, int] = (2025, 1, 1, 0, 0, 0)
+) -> Path:
+    """A Microsoft cabinet with one folder that is stored ([MS-CAB] 2.1 to 2.4).
+
+    Args:
+        at: Year, month, day, hour, minute, second of all members.
+    """
     data = b"".join(members.values())
-    files, at = b"", 0
+    day = (at[0] - 1980) << 9 | at[1] << 5 | at[2]
+    clock = at[3] << 11 | at[4] << 5 | at[5] // 2
+    files, offset = b"", 0
     for name, content in members.items():
-        files += struct.pack("<IIHHHH", len(content), at, 0, 0x5A21, 0, 0x20) + name.encode() + b"\0"
-        at += len(content)
+        files += struct.pack("<IIHHHH", len(content), offset, 0, day, clock, 0x20) + name.encode() + b"\0"
+        offset += len(content)
     blocks = [data[at : at + 0x8000] for at in range(0, len(data), 0x8000)]
     packed = b"".join(struct.pack("<IHH", _cab_sum(block), len(block), len(block)) + block for block in blocks)
     start = 36 + 8 + len(files)

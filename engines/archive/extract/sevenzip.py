@@ -15,7 +15,7 @@ from engines.archive.extract import sevenzip_names, sevenzip_stream
 from engines.archive.extract.adopt import adopt
 from engines.archive.extract.run import Run
 from engines.archive.extract.sevenzip_links import read_links
-from engines.archive.extract.sevenzip_list import XAR_TABLE, ListParser
+from engines.archive.extract.sevenzip_list import WALL_CLOCK, XAR_TABLE, ListParser
 from engines.archive.extract.sevenzip_run import Outcome, blame, failures, find_password, invoke, refused_links, watcher
 from engines.archive.member import Listing, Member, MemberKind
 from engines.archive.volumes import Volumes
@@ -165,6 +165,20 @@ def extract(run: Run) -> None:
             run.tree.usable(run.parts(member.name), member.mode)
         if member.kind is MemberKind.FOLDER and run.broken_count:
             run.tree.folder(run.parts(member.name))
+    if run.found.format in WALL_CLOCK:
+        _correct_times(run, wanted)
+
+
+def _correct_times(run: Run, wanted: Sequence[Member]) -> None:
+    """Set the times of what was unpacked as they are listed: 7zz adds today's offset to all, summer or winter."""
+    for member in wanted:
+        if member.mtime_ns is None:
+            continue
+        parts = run.parts(member.name)
+        if member.kind is MemberKind.FOLDER:
+            run.tree.folder(parts, mode=member.mode, mtime_ns=member.mtime_ns)
+        else:
+            run.tree.set_time(parts, member.mtime_ns)
 
 
 def _mend_links(run: Run, outcome: Outcome, wanted: Sequence[Member]) -> None:

@@ -14,8 +14,10 @@ from engines.process import environment
 XAR_TABLE: Final = "[TOC].xml"
 """What 7zz makes of a xar's table of contents."""
 _STAMP: Final = re.compile(r"(\d+-\d+-\d+ \d+:\d+):(\d+)(?:\.(\d{1,9}))?")
-_WALL_CLOCK: Final = frozenset({"arj", "cab", "lha", "rar", "zip"})
-"""Formats that may keep what a clock on the wall showed; 7zz prints that as it is, whatever the season."""
+WALL_CLOCK: Final = frozenset({"arj", "cab", "rar"})
+"""Formats that keep what a clock on the wall showed; 7zz prints that as it is, whatever the season ..."""
+_MAYBE: Final = frozenset({"lha", "zip"})
+"""... and those that may do so."""
 _UNIX_MODE: Final = re.compile(r"(?:^|\s)([-dlcbps][-rwxsStT]{9})$")
 _SPECIAL: Final = ("fifo", "socket", "character special", "block special")
 """Types of members of a xar."""
@@ -27,7 +29,7 @@ class ListParser:
 
     def __init__(self, format_name: str, volumes: int) -> None:
         self._found = Listing(format_name, [], volumes)
-        self._utc = format_name not in _WALL_CLOCK
+        self._utc = format_name not in WALL_CLOCK | _MAYBE
         self.env = environment(TZ="UTC0") if self._utc else None
         """For 7zz: in the zone of this machine it would add today's offset to all times, summer or winter."""
         self._fields: dict[str, str] = {}
