@@ -58,6 +58,8 @@ def reaped(child: subprocess.Popen[bytes]) -> None:
     Raises:
         RuntimeError: It does not end.
     """
+    if child.poll() is not None:
+        return
     fd = os.pidfd_open(child.pid)
     try:
         if not select.select((fd,), (), (), _DEADLINE)[0]:
