@@ -35,8 +35,7 @@ class TarPacker:
         stretch: Most bytes of a file in one piece.
         share: Bytes that a byte of a chunk takes while it is under way: the packed ones too.
         gzip: The only member of a tar.gz that is to have one.
-        helped: Whether helpers are to pack what is small; they could not tell how far a slow packer is.
-        room: Bytes that a packed chunk of small members may take.
+        helpless: Whether helpers are still to be asked for, see `get_help`.
         members: Lays them out.
     """
 
@@ -52,9 +51,8 @@ class TarPacker:
             self._prepare(session.options.format, session.options.level)
         self.members = TarMembers(session.options)
         self.stretch = self.block if self._xz is None else MIB
-        self.room = self.block + _ROOM
         self._spaces = Spaces(self.stretch + _ROOM)
-        self.helped = not (self.gzip or self._xz or self._program)
+        self.helpless = not (self.gzip or self._xz or self._program)  # they could not tell how far a slow packer is
 
     def _prepare(self, form: ArchiveFormat, level: int) -> None:
         """Get ready to pack; modules that other formats do without are loaded here."""
@@ -133,7 +131,12 @@ class TarPacker:
             self._spaces.give(space)
         return outcome
 
-    def pack_in_lane(self, first: int, last: int, space: Space) -> bytes:
+    def get_help(self) -> None:
+        """Have helpers pack what is small from now on."""
+        self.helpless = False
+        self._session.open_lanes(self.block + _ROOM, self._pack_in_lane)
+
+    def _pack_in_lane(self, first: int, last: int, space: Space) -> bytes:
         """In a helper process: a chunk of small members."""
         entries = self._session.entries[first:last]
         if self._codec is None:

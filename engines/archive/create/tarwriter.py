@@ -43,7 +43,6 @@ class TarWriter:
         self._short: set[int] = set()
         self._filling = False
         self._packer = TarPacker(session)
-        self._helped = self._packer.helped
         bare = session.options.format is ArchiveFormat.TAR and not session.options.hashed
         self._copier = session.output if bare and isinstance(session.output, WriteBehind) else None
 
@@ -83,9 +82,8 @@ class TarWriter:
         chunk, self._chunk = self._chunk, Chunk()
         if not chunk.pieces:
             return
-        if self._helped and chunk.first >= 0 and chunk.weight >= self._packer.block:
-            self._helped = False
-            self._session.open_lanes(self._packer.room, self._packer.pack_in_lane)
+        if self._packer.helpless and chunk.first >= 0 and chunk.weight >= self._packer.block:
+            self._packer.get_help()
         self._packer.cut(chunk.weight)
         link = None if self._packer.gzip is None else self._packer.gzip.link()
         self._session.pipeline.submit(
