@@ -31,6 +31,8 @@ from engines.tasks.timers import Timers, until_words
 
 _PASSING: Final = frozenset({"network", "task.timeout"})
 """Errors that may be gone at the next try."""
+_SAID: Final = "the password is wrong; try another password"
+"""What every wrong password is answered with, whatever it was."""
 _GRACE: Final = 1.5
 
 log = logging.getLogger(__name__)
@@ -457,7 +459,7 @@ class Engine:
         for secret in record.secrets.values():
             if len(secret) > 2:
                 detail = detail.replace(secret, "***")
-                if error.code != "password.wrong":  # its words are ours: what is missing in them would be the password
+                if secret not in _SAID:  # blotted out of that, it would be told all the more
                     message = message.replace(secret, "***")
         return ErrorInfo(error.code, message, detail)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 
@@ -40,12 +41,12 @@ def listing(policy: PathPolicy, path: str, base: str, prefix: str = "") -> wire.
         return wire.FilesPage("", entries, roots=roots)
     try:
         folder = policy.target(path, base=base)
-    except OSError:  # a name longer than the file system takes
-        raise TaskdeckError("path.missing", f"cannot find '{display(path, limit=200)}'", "no name is so long") from None
-    try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise unreadable(path, error) from None
+        if error.errno != errno.ENAMETOOLONG:
+            raise unreadable(path, error) from None
+        what = f"cannot find '{display(path, limit=200)}'"
+        raise TaskdeckError("path.missing", what, "no name is so long") from None
     try:
         if not policy.allows(os.readlink(f"/proc/self/fd/{descriptor}")):
             raise TaskdeckError(
