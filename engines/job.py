@@ -13,7 +13,8 @@ Rules for worker functions:
   removes claimed paths of tasks that will not go on. `job.release(path)` after it was renamed or removed.
 * A checkpoint given to `job.save()` must be true even if the machine stops right after: fsync first. At most
   one a second or one every 64 MiB. A later attempt finds it in `job.checkpoint`, and must accept that the
-  file has grown past it (truncate back).
+  file has grown past it (truncate back). An attempt that starts anew in spite of one saves another first and makes
+  that durable by a claim: the old one would be taken for the state of what it makes.
 * Pausing is the supervisor's business (the process group is frozen); after a long pause or a reboot the job
   starts again from its checkpoint.
 * An error ends the task as failed. One that comes after part of the work was done (some files of many) carries

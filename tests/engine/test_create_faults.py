@@ -18,6 +18,7 @@ import pytest
 
 from engines.archive.create import tarwriter
 from engines.archive.create.job import Packing, run
+from engines.archive.create.journal import NOTHING
 from engines.archive.create.listing import Listing
 from engines.archive.create.result import ZipResult
 from engines.archive.formats import FORMATS
@@ -169,6 +170,39 @@ def test_a_checkpoint_whose_files_are_gone_starts_anew(tmp_path: Path) -> None:
     result = run(op, RecordingJob(tmp_path, checkpoint=job.saved[-1]))
     assert not result.resumed
     assert picture(restored(Path(result.path), tmp_path / "out") / "tree") == picture(tree)
+
+
+@pytest.mark.parametrize("form", RESUMABLE)
+def test_an_attempt_that_starts_anew_forgets_the_old_checkpoint_before_it_writes(
+    tmp_path: Path, form: ArchiveFormat
+) -> None:
+    """Were it killed before its first own one, the next attempt would take its bytes for those of the first."""
+
+    class Watched(RecordingJob):
+        def claim(self, path: Path) -> Path:
+            if self.saved == [NOTHING]:  # durable when this returns
+                sizes.append(part.stat().st_size)
+            return super().claim(path)
+
+    tree = make_tree(tmp_path)
+    op = Zip(path=str(tree), format=form, level=1)
+    job = RecordingJob(tmp_path, stop_when=lambda job: Stop.SUSPEND if job.saved else None)
+    with pytest.raises(Stopped):
+        run(op, job)
+    (part,) = tmp_path.glob(".tree*.part")
+    short = job.saved[-1]["offset"] - 1
+    os.truncate(part, short)
+    sizes: list[int] = []
+    result = run(op, Watched(tmp_path, checkpoint=job.saved[-1]))
+    assert set(sizes) == {short}
+    assert not result.resumed
+    assert picture(restored(Path(result.path), tmp_path / "out") / "tree") == picture(tree)
+
+
+def test_the_checkpoint_of_an_attempt_that_started_anew_is_none(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    job = RecordingJob(tmp_path, checkpoint=NOTHING)
+    assert not run(Zip(path=str(tmp_path / "f"), format=ArchiveFormat.ZIP, level=1), job).resumed
 
 
 def test_a_job_killed_while_publishing_does_not_publish_twice(tmp_path: Path) -> None:

@@ -55,10 +55,11 @@ def run_steps(op: Steps, job: Job) -> StepsResult:
     target = Path(op.path)
     part = target.with_name(f".{target.name}.{job.id}.part")
     start = int((job.checkpoint or {}).get("steps", 0))
-    if start and not part.exists():
+    if start and not part.exists():  # it was published, and then nobody was left to be told
         start = 0
+        job.save({"steps": 0})
     if not start:
-        job.claim(part)
+        job.claim(part)  # and with it the checkpoint is durable
     try:
         with part.open("r+b" if start else "wb") as file:
             file.truncate(start * op.size)

@@ -219,6 +219,9 @@ class Packing:
             checkpoint = None
         self._job.progress(0, None, stage="listing")
         committed, checkpoint = self._committed(checkpoint)
+        if checkpoint is None and self._job.checkpoint is not None:
+            self._job.save(journals.NOTHING)  # the old one must not be taken for the state of what is made now
+            self._job.claim(self._journal_path)  # again: the checkpoint is durable with it
         listing = self._list(resumes=checkpoint is not None)
         output = self._open(checkpoint)
         try:

@@ -26,6 +26,8 @@ INTERVAL = 1.0
 AMOUNT: Final = 64 << 20
 """... or bytes of archive."""
 VERSION: Final = 1
+NOTHING: Final[Json] = {"v": 0}
+"""The checkpoint of an attempt that starts anew."""
 
 _FRAME: Final = struct.Struct("<II")
 
