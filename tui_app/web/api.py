@@ -107,11 +107,12 @@ async def create(request: web.Request) -> web.Response:
         if not 1 <= len(key) <= _KEY_LIMIT:
             raise TaskdeckError("value", "cannot use the Idempotency-Key", f"it must have 1 to {_KEY_LIMIT} characters")
         options = msgspec.structs.replace(options, key=key)
-    deck = request.app[DECK]
-    base = deck.policy.roots[0] if body.base is None else from_uri(body.base)
-    if not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
+    base = None if body.base is None else from_uri(body.base)
+    if base is not None and not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
         raise TaskdeckError("path.missing", "cannot use the base folder", "it is not the absolute path of a folder")
-    view = await deck.tasks.submit(whole(body.operation), actor=caller(request).actor, options=options, base=base)
+    view = await request.app[DECK].tasks.submit(
+        whole(body.operation), actor=caller(request).actor, options=options, base=base
+    )
     return json_response(view, status=201, headers={"Location": f"/api/v1/tasks/{view.id}"})
 
 

@@ -21,11 +21,10 @@ _STILL_THERE: Final = 0.25
 async def look(request: web.Request) -> web.Response:
     """Answer; whoever hangs up ends the work (a form asks anew with every change)."""
     body = await read_body(request, wire.LookRequest)
-    deck = request.app[DECK]
-    base = deck.policy.roots[0] if body.base is None else from_uri(body.base)
-    if not os.path.isabs(base):
+    base = None if body.base is None else from_uri(body.base)
+    if base is not None and not os.path.isabs(base):
         raise TaskdeckError("path.missing", "cannot use the base folder", "it is not an absolute path")
-    work = asyncio.create_task(deck.tasks.look(whole(body.look), base=base))
+    work = asyncio.create_task(request.app[DECK].tasks.look(whole(body.look), base=base))
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=_STILL_THERE)
