@@ -275,7 +275,7 @@ class Tree:
 
     def set_time(self, parts: Parts, mtime_ns: int) -> None:
         """Set the time of a file or link, if it is there."""
-        _set_time_of(parts[-1], self._descriptor(parts[:-1]), mtime_ns)
+        set_times(parts[-1], mtime_ns, self._descriptor(parts[:-1]))
 
     def reserve(self, parts: Parts) -> None:
         """Keep a name for a link whose target is not known yet: nothing may be written beneath it."""
@@ -329,7 +329,7 @@ class Tree:
             raise cannot_make(parts, error) from None
         mtime_ns = self._link_times.get(parts)
         if mtime_ns is not None:
-            _set_time_of(parts[-1], parent, mtime_ns)
+            set_times(parts[-1], mtime_ns, parent)
 
     def _descriptor(self, parts: Parts, slot: int = 0) -> int:
         """The folder's descriptor; it stays open until this thread asks for another one in the same slot.
@@ -429,17 +429,14 @@ def finish(descriptor: int, mode: int | None, mtime_ns: int | None) -> None:
         set_times(descriptor, mtime_ns)
 
 
-def set_times(descriptor: int, mtime_ns: int) -> None:
-    """Set a file's times; a time the file system cannot hold is left alone."""
-    try:
-        os.utime(descriptor, ns=(mtime_ns, mtime_ns))
-    except (OSError, OverflowError, ValueError):
-        return
+def set_times(file: int | str, mtime_ns: int, parent: int | None = None) -> None:
+    """Set the times of an open file, or of a name in a folder; a time the file system cannot hold is left alone.
 
-
-def _set_time_of(name: str, parent: int, mtime_ns: int) -> None:
-    with suppress(OSError, OverflowError, ValueError):  # as in `set_times`
-        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+    Args:
+        parent: The folder of a name; a link there is not followed.
+    """
+    with suppress(OSError, OverflowError, ValueError):
+        os.utime(file, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=parent is None)
 
 
 def cannot_make(parts: Parts, error: OSError) -> TaskdeckError:
