@@ -42,6 +42,11 @@ class HostedDeck:
         self._say({"do": "submit", **op})
         return str(self._json(lambda message: "submitted" in message)["submitted"])
 
+    def look(self, task_id: str) -> dict[str, Any]:
+        """The task as it is now."""
+        self._say({"do": "look", "id": task_id})
+        return dict(self._json(lambda message: "seen" in message)["seen"])
+
     def control(self, task_id: str, action: str) -> dict[str, Any]:
         """Control a task; returns the outcome."""
         self._say({"do": "control", "id": task_id, "action": action})

@@ -38,6 +38,8 @@ async def host(folder: Path) -> None:
                 case "submit":
                     view = await deck.service.submit(command, actor=ME)
                     say(msgspec.json.encode({"submitted": view.id}))
+                case "look":
+                    say(msgspec.json.encode({"seen": await deck.service.view(command["id"])}))
                 case "control":
                     outcome = await deck.ask(command["id"], Action(command["action"]))
                     say(msgspec.json.encode({"controlled": outcome}))
