@@ -65,6 +65,7 @@ def run(
     settings_file: Path | None = None,
     faces: Faces | None = None,
     memory: Path | None = None,
+    undo_seconds: float = 5.0,
 ) -> int:
     """Run the TUI until the user leaves; returns the exit status.
 
@@ -83,6 +84,7 @@ def run(
         settings_file: Where settings are changed; None hides that screen.
         faces: Dashboard and bot of the daemon; None hides that panel.
         memory: File that keeps filter, order and typed lines for the next visit.
+        undo_seconds: How long a cancel can be taken back.
 
     Raises:
         TaskdeckError: `usage` when there is no terminal to draw on.
@@ -101,6 +103,7 @@ def run(
         settings_file=settings_file,
         faces=faces,
         memory=memory,
+        undo_seconds=undo_seconds,
         driver_class=PatientDriver,
     )
     status = app.run(mouse=mouse and settings.tui.mouse)

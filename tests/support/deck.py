@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--beat", default="", help="file that gets a byte at every step of the engine")
     parser.add_argument("--tell", action="store_true", help="bell and notification, and a task that ends at once")
     parser.add_argument("--no-mouse", action="store_true")
+    parser.add_argument("--undo", type=float, default=5.0, help="seconds in which a cancel can be taken back")
     options = parser.parse_args()
     tasks = FakeTasks(seeded(options.tasks))
     if options.title:
@@ -61,7 +62,7 @@ def main() -> int:
 
     tui = TuiSettings(theme=options.theme, icons=options.icons, bell=options.tell, notify=options.tell)
     settings = Settings(roots=(os.getcwd(), "/tmp"), tui=tui)
-    return run(connect, settings, where="demo", stop=None, mouse=not options.no_mouse)
+    return run(connect, settings, where="demo", stop=None, mouse=not options.no_mouse, undo_seconds=options.undo)
 
 
 if __name__ == "__main__":

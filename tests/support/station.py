@@ -22,7 +22,8 @@ from tui_app.daemon import Daemon
 from tui_app.locations import Locations
 from tui_app.web.access import Scope
 
-SECONDS = 30.0
+SECONDS = 120.0
+"""After these what has not happened counts as a fault; see `tests.support.terminal.PATIENCE`."""
 
 
 def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:

@@ -12,21 +12,26 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 DECK = (sys.executable, "-m", "tests.support.deck")
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE: Final = 120.0
+"""Seconds after which what has not happened counts as a fault. Nobody waits for them where the promise is kept; on a
+machine with ten times more to do than it can, a program takes half a minute to its first picture."""
 
 
-def until(promise: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+def until(promise: Callable[[], bool], what: str) -> None:
     """Poll with a deadline."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not promise():
-        assert time.monotonic() < deadline, f"not in {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s: {what}"
         time.sleep(0.02)
 
 
@@ -70,20 +75,24 @@ class Pty:
         self.output += got
         return got
 
-    def expect(self, text: str, seconds: float = 15.0) -> None:
+    def expect(self, text: str) -> None:
         """Read until the text was seen since the start."""
-        deadline = time.monotonic() + seconds
-        while text.encode() not in self.output:
-            assert time.monotonic() < deadline, f"{text!r} was not painted; last: {self.output[-2000:]!r}"
+        self.read_until(lambda: text.encode() in self.output, f"{text!r} is painted")
+
+    def read_until(self, promise: Callable[[], bool], what: str) -> None:
+        """Read until something is true of what was read."""
+        deadline = time.monotonic() + PATIENCE
+        while not promise():
+            assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s: {what}; last: {self.output[-2000:]!r}"
             self.read(0.05)
 
     def send(self, keys: str) -> None:
         """Type."""
         os.write(self.master, keys.encode())
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self) -> int:
         """Read on until the program ends; its exit status."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "the program does not end"
             if self.master >= 0:
@@ -104,7 +113,7 @@ class Pty:
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
         if self.master >= 0:
             os.close(self.master)
 
@@ -127,16 +136,19 @@ class Tmux:
         cwd: Path = ROOT,
     ) -> None:
         self.socket = f"taskdeck-{uuid.uuid4().hex[:8]}"
+        self._files = tempfile.TemporaryDirectory(prefix="td-tmux")
+        self._painted = Path(self._files.name) / "painted"
         environment = {"PYTHONPATH": str(ROOT), **(env or {})}
         words = ["env", "-u", "NO_COLOR", *(f"{name}={value}" for name, value in environment.items()), *command]
-        shell = f"{shlex.join(words)}; echo status $?; exec sleep 60"
+        shell = f"{shlex.join(words)}; echo status $?; exec sleep 3600"
         self.run("-f", "/dev/null", "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), "-c", str(cwd), shell)
+        self.run("pipe-pane", shlex.join(["dd", "bs=64k", "status=none", f"of={self._painted}"]))
         self.run("set-option", "-s", "set-clipboard", "on")
 
     def run(self, *words: str) -> str:
         """A tmux command."""
         done = subprocess.run(
-            ["tmux", "-L", self.socket, *words], capture_output=True, text=True, timeout=15, check=True
+            ["tmux", "-L", self.socket, *words], capture_output=True, text=True, timeout=PATIENCE, check=True
         )
         return done.stdout
 
@@ -144,13 +156,20 @@ class Tmux:
         """What a person sees."""
         return self.run("capture-pane", "-p")
 
-    def expect(self, text: str, seconds: float = 20.0) -> str:
+    def expect(self, text: str) -> str:
         """Wait until the text is on the screen."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while text not in (shown := self.screen()):
             assert time.monotonic() < deadline, f"{text!r} is not on the screen:\n{shown}"
             time.sleep(0.05)
         return shown
+
+    def expect_told(self, text: str) -> None:
+        """Wait until the text was painted at any time since the start: a toast may be gone before one looks."""
+        until(
+            lambda: self._painted.exists() and text in self._painted.read_text(errors="replace"),
+            f"{text!r} is told; the screen:\n{self.screen()}",
+        )
 
     def type(self, text: str) -> None:
         """Send characters in one burst."""
@@ -166,7 +185,8 @@ class Tmux:
 
     def close(self) -> None:
         """End the server."""
-        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, timeout=15, check=False)
+        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, timeout=PATIENCE, check=False)
+        self._files.cleanup()
 
     def __enter__(self) -> Tmux:
         return self

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.terminal import ROOT, Tmux, until
+from tests.support.terminal import PATIENCE, ROOT, Tmux, until
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +36,7 @@ def home() -> Iterator[tuple[Path, dict[str, str]]]:
                 "XDG_CONFIG_HOME": f"{name}/config",
                 "TASKDECK_ROOTS": name,
                 "TASKDECK_WEB_PORT": "0",
+                "TASKDECK_ARCHIVE_THREADS": "1",  # however many the machine has: there must be time to pause
             },
         )
 
@@ -43,7 +44,7 @@ def home() -> Iterator[tuple[Path, dict[str, str]]]:
 def command(environment: dict[str, str], *words: str) -> str:
     """A command line against the same process."""
     done = subprocess.run([*TASKDECK, *words], env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=PATIENCE, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -52,46 +53,45 @@ def ask(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
     """GET, or POST a body, over TCP."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=PATIENCE) as answer:
         return json.load(answer)
 
 
 def test_one_process_tells_the_same_story_and_answers_over_tcp(home: tuple[Path, dict[str, str]]) -> None:
     folder, environment = home
     (folder / "data").mkdir()
-    for number in range(20):
+    for number in range(40):
         (folder / "data" / f"{number}.bin").write_bytes(os.urandom(1_000_000))
     with Tmux((*TASKDECK, "--solo"), env=environment, cwd=folder, size=(100, 30)) as terminal:
-        terminal.expect("No tasks yet", 60)
+        terminal.expect("No tasks yet")
         base = command(environment, "web", "url").removesuffix("/dashboard")
         token = command(environment, "web", "token")
         terminal.type(":zip data tar.bz2 9")
         terminal.press("Enter")
-        terminal.expect("packing", 60)
+        terminal.expect("packing")
         terminal.press("p")
-        terminal.expect("paused", 30)
+        terminal.expect("paused")
         (task,) = ask(f"{base}/api/tasks", token)["tasks"]
         assert task["status"] == "paused"
         ask(f"{base}/api/tasks/{task['task_id']}/control", token, {"action": "resume"})
-        terminal.expect("completed", 120)
+        terminal.expect("completed")
         made = ask(
             f"{base}/api/v1/tasks", token, {"operation": {"op": "zip", "path": str(folder / "data"), "level": 1}}
         )
         until(
             lambda: ask(f"{base}/api/v1/tasks/{made['id']}/view", token)["state"] == "completed",
             "packed by the API",
-            60,
         )
         terminal.type("W")
-        terminal.expect("Dashboard   on, http://127.0.0.1:", 30)
+        terminal.expect("Dashboard   on, http://127.0.0.1:")
         terminal.type("l")
-        terminal.expect("/login#code=", 30)
+        terminal.expect("/login#code=")
         terminal.type("w")
-        terminal.expect("Dashboard   off", 30)
+        terminal.expect("Dashboard   off")
         terminal.press("q")
-        until(lambda: "Dashboard" not in terminal.screen(), "the panel is closed", 30)
+        until(lambda: "Dashboard" not in terminal.screen(), "the panel is closed")
         terminal.press("q")
-        terminal.expect("status 0", 30)
+        terminal.expect("status 0")
     with zipfile.ZipFile(folder / "data.zip") as archive:
         assert archive.testzip() is None
     subprocess.run(["tar", "-tjf", folder / "data.tar.bz2"], check=True, capture_output=True)

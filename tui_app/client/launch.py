@@ -16,8 +16,9 @@ from tui_app import wire
 from tui_app.client.local import LocalClient, UnixConnection
 from tui_app.locations import Locations, private_directory
 
-START_TIMEOUT: Final = 20.0
-"""Seconds a daemon may take until it answers; a slow disk or a long recovery needs some."""
+START_TIMEOUT: Final = 60.0
+"""Seconds a daemon may take until it answers; a busy machine, a slow disk or a long recovery needs many. One that ends
+instead is noticed at once."""
 _STOP_WITHIN: Final = 30.0
 _LOG_TAIL: Final = 8
 _ROOM: Final = 256_000
