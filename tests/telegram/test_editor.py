@@ -35,6 +35,9 @@ class Limited:
     errors: deque[GatewayError] = field(default_factory=deque)
     seen: set[int] = field(default_factory=set)
     lose_answers: int = 0
+    lose_deletions: int = 0
+    faults: deque[Exception] = field(default_factory=deque)
+    """Errors of the library itself."""
     _window: deque[float] = field(default_factory=deque)
 
     def _count(self) -> None:
@@ -46,13 +49,17 @@ class Limited:
             raise Flood(max(1.0, 60 - (now - self._window[0])))
         self._window.append(now)
 
+    async def _on_the_way(self) -> None:
+        await asyncio.sleep(0.05)
+        for waiting in (self.errors, self.faults):
+            if waiting:
+                raise waiting.popleft()
+
     def _record(self, kind: str, text: str) -> None:
         self.log.append((asyncio.get_running_loop().time(), kind, text))
 
     async def send_text(self, chat: int, html: str, delivery: Delivery, *, buttons: Buttons = ()) -> int:
-        await asyncio.sleep(0.05)
-        if self.errors:
-            raise self.errors.popleft()
+        await self._on_the_way()
         if delivery.random_id in self.seen:
             raise Duplicate("RANDOM_ID_DUPLICATE")
         if self.shared:
@@ -65,13 +72,15 @@ class Limited:
         return len(self.log)
 
     async def edit_text(self, chat: int, message: int, html: str, *, buttons: Buttons = ()) -> None:
-        await asyncio.sleep(0.05)
-        if self.errors:
-            raise self.errors.popleft()
+        await self._on_the_way()
         self._count()
         self._record("edit", html)
 
     async def delete(self, chat: int, messages: Sequence[int]) -> None:
+        await asyncio.sleep(0.05)
+        if self.lose_deletions:
+            self.lose_deletions -= 1
+            raise Unreachable("TimeoutError")
         self._record("delete", str(list(messages)))
 
     def times(self, kind: str) -> list[float]:
@@ -289,3 +298,91 @@ def test_joined_endings_fit_one_message() -> None:
     run(story())
     assert all(len(text) <= TEXT_LIMIT for _, _, text in gateway.log)
     assert len(gateway.times("send")) == 4
+
+
+def test_an_ending_is_not_lost_with_the_receipt_of_the_one_before() -> None:
+    gateway = Limited(lose_answers=1)
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1)
+        first = editor.announce(Post("first"))
+        await asyncio.sleep(0.2)  # it is there, but its receipt got lost
+        second = editor.announce(Post("second"))
+        await asyncio.gather(first.sent, second.sent)
+        await editor.close()
+
+    run(story())
+    assert [text for _, _, text in gateway.log] == ["first", "second"]
+
+
+def test_an_edit_that_is_refused_for_good_is_not_asked_for_again_and_again() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.place(Board("a")).sent
+        gateway.errors.extend(GatewayError("USER_IS_BLOCKED") for _ in range(1000))
+        began = loop.time()
+        while loop.time() - began < 60:
+            editor.show(Board(f"state at {loop.time()}"))
+            await asyncio.sleep(0.5)
+        assert 1000 - len(gateway.errors) <= 6
+        gateway.errors.clear()
+        await asyncio.sleep(60)
+        await editor.close()
+
+    run(story())
+    assert gateway.times("edit"), "it is tried again later: perhaps the bot is let in again"
+
+
+def test_a_fault_of_the_library_costs_one_message_not_the_chat() -> None:
+    gateway = Limited()
+
+    async def story() -> list[int | None]:
+        editor = ChatEditor(gateway, 1)
+        await editor.place(Board("board")).sent
+        gateway.faults.append(ValueError("Peer id invalid"))
+        posts = [editor.say(Post("lost")), editor.say(Post("said"))]
+        sent = [await asyncio.wait_for(post.sent, 60) for post in posts]
+        gateway.faults.append(AttributeError("session"))
+        editor.show(Board("edited"))
+        await asyncio.sleep(30)
+        editor.show(Board("edited again"))
+        await asyncio.sleep(30)
+        await editor.close()
+        return sent
+
+    lost, said = run(story())
+    assert lost is None
+    assert said is not None
+    assert [text for _, _, text in gateway.log] == ["board", "said", "edited again"]
+
+
+def test_the_old_status_message_goes_even_when_its_deletion_fails_at_first() -> None:
+    gateway = Limited(lose_deletions=2)
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1)
+        first = await editor.place(Board("a")).sent
+        await editor.place(Board("b")).sent
+        await editor.close()
+        assert gateway.log[-1][1:] == ("delete", str([first]))
+
+    run(story())
+
+
+def test_a_status_message_whose_receipt_was_lost_is_placed_anew_and_kept_up_to_date() -> None:
+    gateway = Limited(lose_answers=1)
+    boards: list[int | None] = []
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, on_board=boards.append)
+        placed = await editor.place(Board("a")).sent
+        editor.show(Board("b"))
+        await asyncio.sleep(10)
+        assert boards == [placed]
+        await editor.close()
+
+    run(story())
+    assert [(kind, text) for _, kind, text in gateway.log] == [("send", "a"), ("send", "a"), ("edit", "b")]

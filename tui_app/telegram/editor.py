@@ -15,7 +15,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,6 +63,8 @@ class Post:
     random_id: int = field(default_factory=new_random_id)
     born: float = field(default_factory=time.monotonic)
     sent: asyncio.Future[int | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    tried: bool = False
+    """Whether it was sent before: it may have got through, so its text under this `random_id` is fixed."""
 
     @property
     def id(self) -> int | None:
@@ -172,7 +174,8 @@ class ChatEditor:
     @property
     def idle(self) -> bool:
         """Whether everything asked for has been written."""
-        return not self._answers and not self._endings and self._placing is None and not self._dirty()
+        waiting = self._answers or self._endings or self._stale
+        return not waiting and self._placing is None and not self._dirty()
 
     async def close(self, grace: float = 3.0) -> None:
         """Write what is still wanted without keeping intervals, for at most so many seconds, and end."""
@@ -216,7 +219,7 @@ class ChatEditor:
                 await self._send(self._endings)
                 self._hold(self.interval, endings=True)
             elif self._stale:
-                await self._writer.delete(self._chat, [self._stale.pop()])
+                await self._remove(self._stale[0])
             elif self._dirty() and (now >= self._edit_from or self._hurry):
                 await self._edit()
                 self._hold(self.interval)
@@ -225,15 +228,31 @@ class ChatEditor:
                 return max(0.001, min(waits) - now) if waits else None
         except Flood as flood:
             self.floods += 1
-            self.interval = min(_CEILING, self.interval * 2)
+            self._back_off()
             self._flood_until = asyncio.get_running_loop().time() + flood.seconds + 0.5
         except Unreachable:
             await asyncio.sleep(_RETRY_DELAY)
         except GatewayError as error:
             log.warning("chat %s: %s", self._chat, error.code)
+        except Exception:  # whatever the library's fault is, the next message may be written
+            log.exception("chat %s: cannot write", self._chat)
         else:
             self.interval = max(self._base, self.interval * 0.9)
         return 0
+
+    def _back_off(self) -> None:
+        self.interval = min(_CEILING, self.interval * 2)
+
+    @contextlib.contextmanager
+    def _or_else(self, give_up: Callable[[], object]) -> Iterator[None]:
+        """Give up a wish that was refused for good; one that may be granted later stays."""
+        try:
+            yield
+        except (Flood, Unreachable):
+            raise
+        except Exception:
+            give_up()
+            raise
 
     def _hold(self, seconds: float, *, endings: bool = False) -> None:
         until = asyncio.get_running_loop().time() + seconds
@@ -248,18 +267,17 @@ class ChatEditor:
         """Send the first post of a queue; it stays there when a later try may succeed."""
         post = queue[0]
         try:
-            message = await self._write(post)
+            with self._or_else(lambda: queue.popleft().settle(None)):
+                message = await self._write(post)
         except (Flood, Unreachable):
             if time.monotonic() - post.born > _PATIENCE:
                 queue.popleft().settle(None)
-            raise
-        except GatewayError:
-            queue.popleft().settle(None)
             raise
         queue.popleft()
         post.settle(message)
 
     async def _write(self, post: Post) -> int | None:
+        post.tried = True
         try:
             delivery = Delivery(random_id=post.random_id, reply_to=post.reply_to, topic=post.topic, silent=post.silent)
             return await self._writer.send_text(self._chat, post.html, delivery, buttons=post.buttons)
@@ -267,8 +285,11 @@ class ChatEditor:
             return None  # an earlier try got through, only its answer was lost
 
     def _merge(self) -> None:
-        """Join waiting endings into one message as far as they fit: many tasks may end in one interval."""
-        if len(self._endings) < _MERGE_FROM:
+        """Join waiting endings into one message as far as they fit: many tasks may end in one interval.
+
+        Nothing is added to one that was tried: were it there already, all of it would be taken for sent.
+        """
+        if len(self._endings) < _MERGE_FROM or self._endings[0].tried:
             return
         first = self._endings.popleft()
         joined = [first]
@@ -287,14 +308,12 @@ class ChatEditor:
     async def _place(self, post: Post) -> None:
         board = self._wanted or Board(post.html, post.buttons)
         post.html, post.buttons = board.html, board.buttons
-        try:
+        with self._or_else(lambda: self._unplace(post)):
             message = await self._write(post)
-        except (Flood, Unreachable):
-            raise
-        except GatewayError:
-            self._placing = None
-            post.settle(None)
-            raise
+        if message is None:
+            # The earlier try got through, but nobody knows as which message: a board that cannot be edited is none.
+            post.random_id = new_random_id()
+            return
         if self._placing is post:
             self._placing = None
         if self.board is not None:
@@ -304,6 +323,17 @@ class ChatEditor:
         self._hold(self.interval)
         self._on_board(message)
         post.settle(message)
+
+    def _unplace(self, post: Post) -> None:
+        if self._placing is post:
+            self._placing = None
+        post.settle(None)
+
+    async def _remove(self, message: int) -> None:
+        """Delete an old status message."""
+        with self._or_else(lambda: self._stale.remove(message)):
+            await self._writer.delete(self._chat, [message])
+        self._stale.remove(message)
 
     async def _edit(self) -> None:
         board, message = self._wanted, self.board
@@ -318,4 +348,12 @@ class ChatEditor:
             self.board = None  # somebody deleted it; the next /status makes a new one
             self._on_board(None)
             return
+        except (Flood, Unreachable):
+            raise
+        except Exception:
+            # Refused for good, as by somebody who blocked the bot: the next state is tried, later and later.
+            self._shown = board
+            self._back_off()
+            self._hold(self.interval)
+            raise
         self._shown = board
