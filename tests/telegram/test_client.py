@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -56,6 +57,19 @@ async def test_client_logs_in_and_exchanges_messages(telegram: TelegramServer, t
         await client.stop()
     assert [m.text for m in ears.messages] == ["/zip a"]
     assert ears.messages[0].user == ann.id
+
+
+async def test_parts_of_files_are_sent_after_connecting_anew(telegram: TelegramServer, tmp_path: Path) -> None:
+    ears = Ears()
+    client = TelegramClient(settings(), tmp_path / "s", ears.message, ears.press)
+    for number in range(2):
+        await client.start()
+        try:
+            async with asyncio.timeout(20):
+                await client.save_part(number, 0, b"data", total=1, big=False)
+        finally:
+            await client.stop()
+    assert telegram.parts == {0: {0: b"data"}, 1: {0: b"data"}}
 
 
 async def test_session_file_is_private(telegram: TelegramServer, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +64,12 @@ _LOST: Final = (
 )
 _PART: Final = re.compile(r"FILE_PART_(\d+)_MISSING")
 
+_KEY_UNKNOWN: Final = (-404).to_bytes(4, "little", signed=True)
+"""What the service answers to a key it does not know, in place of anything encrypted."""
+
+_listener: ContextVar[Callable[[bytes], None]] = ContextVar("telegram_listener", default=lambda _: None)
+"""Told of every packet; the library's tasks inherit it from the one that starts the client."""
+
 OnMessage = Callable[[Incoming], Awaitable[None]]
 OnPress = Callable[[Press], Awaitable[None]]
 
@@ -74,6 +83,7 @@ async def load_library() -> Any:
     return await asyncio.to_thread(_import)
 
 
+@functools.cache
 def _import() -> Any:
     # pyrogram 2.0.106 asks for an event loop while it is imported, kurigram does not mind one.
     loop = asyncio.new_event_loop()
@@ -82,6 +92,7 @@ def _import() -> Any:
         library = importlib.import_module("pyrogram")
         importlib.import_module("pyrogram.handlers")
         _keep_errors_out_of_the_working_directory()
+        _listen_to_connections()
         # Below warnings it logs whole messages, passwords among them, and sixty lines an outage.
         logging.getLogger("pyrogram").setLevel(logging.WARNING)
         return library
@@ -95,6 +106,20 @@ def _keep_errors_out_of_the_working_directory() -> None:
     module: Any = importlib.import_module("pyrogram.errors.rpc_error")
     module.Path = lambda *_: Path(os.devnull)
     module.open = lambda *_, **__: Path(os.devnull).open("a", encoding="utf-8")  # noqa: SIM115 - closed by its caller
+
+
+def _listen_to_connections() -> None:
+    # Neither distribution tells a lost key from a dead network: both just never finish to log in.
+    connection: Any = importlib.import_module("pyrogram.connection").Connection
+    genuine = connection.recv
+
+    async def recv(self: Any) -> bytes | None:
+        packet: bytes | None = await genuine(self)
+        if packet is not None:
+            _listener.get()(packet)
+        return packet
+
+    connection.recv = recv
 
 
 class TelegramClient:
@@ -117,6 +142,8 @@ class TelegramClient:
         self._media: Any = None
         self._media_lock = asyncio.Lock()
         self.username = ""
+        self.key_unknown = False
+        """Whether the last thing the server said is that it does not know our key."""
         self.heard = 0
         """Messages and presses that came so far."""
         self._oldest = 0.0
@@ -133,6 +160,10 @@ class TelegramClient:
         self._library = await load_library()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)
+        if await asyncio.to_thread(_is_broken, self._folder / f"{_SESSION}.session"):
+            raise KeyLost("the session file is damaged")
+        self.key_unknown = False
+        _listener.set(self._received)
         library = self._library
         # Built inside the loop it will live in; never without a bot token, which would make it ask on stdin.
         self._client = library.Client(
@@ -162,12 +193,13 @@ class TelegramClient:
     async def stop(self, *, limit: float = 3.0) -> None:
         """Disconnect; gives up after so many seconds. Never raises."""
         client, self._client = self._client, None
+        media, self._media = self._media, None
         if client is None:
             return
         with contextlib.suppress(Exception):
             async with asyncio.timeout(limit):
-                if self._media is not None and not hasattr(client, "get_session"):
-                    await self._media.stop()
+                if media is not None:
+                    await media.stop()
                 await (client.stop() if client.is_initialized else client.disconnect())
 
     def forget_session(self) -> None:
@@ -198,6 +230,9 @@ class TelegramClient:
                 await asyncio.wait_for(self._client.recover_gaps(), CALL_TIMEOUT)
             except Exception as error:
                 log.info("cannot fetch missed messages: %s", type(error).__name__)
+
+    def _received(self, packet: bytes) -> None:
+        self.key_unknown = packet == _KEY_UNKNOWN
 
     def _raw(self) -> Any:
         if self._client is None:
@@ -406,6 +441,20 @@ class TelegramClient:
                             raise Unreachable("connection lost")
                 finally:
                     answer.cancel()
+
+
+def _is_broken(session: Path) -> bool:
+    """Whether a session file is none: empty, cut off or overwritten. One that is missing or locked is not broken."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{session.as_uri()}?mode=ro", uri=True, timeout=1)) as file:
+            whole = file.execute("PRAGMA quick_check").fetchone() == ("ok",)
+            return not whole or not all(
+                file.execute(query).fetchone() for query in ("SELECT 1 FROM version", "SELECT 1 FROM sessions")
+            )
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_ERROR  # a table is missing
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _incoming(message: Any) -> Incoming:

@@ -236,10 +236,15 @@ class TelegramService:
             await self._client.stop(limit=self._timing.stop)
 
     async def _connect(self) -> None:
-        """Log in; a session the server no longer knows is replaced by a fresh one, once."""
+        """Log in; a session the server no longer knows is replaced by a fresh one, once.
+
+        A server that only keeps silent may know it well: with the session the place in the updates would be lost.
+        """
         try:
             await self._login()
         except (KeyLost, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and not self._client.key_unknown:
+                raise Unreachable("login timed out") from None
             log.warning("the saved session does not work (%s): logging in afresh", type(error).__name__)
             await self._client.stop(limit=self._timing.stop)
             self._client.forget_session()
