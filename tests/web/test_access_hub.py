@@ -117,3 +117,16 @@ async def test_moving_the_window_gives_the_other_window(tmp_path: Path) -> None:
     moved = await client.next()
     assert moved.ids == [view.id for view in tasks.page(other).items]
     await hub.close()
+
+
+async def test_asking_again_for_the_same_window_goes_on_with_it() -> None:
+    tasks = FakeTasks(seeded(5))
+    hub = Hub(tasks, 10)
+    client = Client()
+    line = await hub.join(Watch(), 1, client.send, client.transport)
+    await client.next()
+    await line.change(Watch())
+    assert len((await client.next()).rows) == 5
+    tasks.change("t000", done=5)
+    assert (await client.next()).ticks[0].done == 5
+    await hub.close()

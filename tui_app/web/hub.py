@@ -51,19 +51,18 @@ class Hub:
 
     async def shared(self, watch: Watch) -> SharedWatch:
         """The watch everybody with this view shares."""
-        found = self._shared.get(watch)
-        if found is None:
+        while watch not in self._shared:
             watcher = await self._tasks.watch(watch)
-            found = self._shared.get(watch)
-            if found is not None:  # another client came first while we waited
+            if watch not in self._shared:
+                self._shared[watch] = SharedWatch(self, watch, watcher)
+            else:  # another client came first while we waited
                 await watcher.close()
-            else:
-                found = self._shared[watch] = SharedWatch(self, watch, watcher)
-        return found
+        return self._shared[watch]
 
-    def forget(self, watch: Watch) -> None:
-        """Nobody looks at this view any more."""
-        self._shared.pop(watch, None)
+    def forget(self, watch: Watch, shared: SharedWatch) -> None:
+        """Nobody looks at this view any more; another watch of the same view stays."""
+        if self._shared.get(watch) is shared:
+            del self._shared[watch]
 
     async def close(self) -> None:
         """End all watches."""
@@ -90,9 +89,10 @@ class Line:
     async def change(self, watch: Watch) -> None:
         """Look at another window."""
         shared = await self._hub.shared(watch)
-        await self.close()
-        self.shared = shared
-        shared.add(self)
+        before, self.shared = self.shared, shared
+        shared.add(self)  # first: whoever has no reader ends, and the window asked for may be the one looked at
+        if before is not None and before is not shared:
+            await before.drop(self)
 
     async def close(self) -> None:
         """End the subscription."""
@@ -146,7 +146,7 @@ class SharedWatch:
 
     async def close(self) -> None:
         """End the watch."""
-        self._hub.forget(self._watch)
+        self._hub.forget(self._watch, self)
         for task in (self._pump, self._catching_up):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
@@ -166,7 +166,7 @@ class SharedWatch:
             for line in list(self._lines):
                 line.transport.abort()
         finally:
-            self._hub.forget(self._watch)
+            self._hub.forget(self._watch, self)
 
     def _apply(self, update: Update) -> None:
         self._rev, self._total, self._offset = update.rev, update.total, update.offset
