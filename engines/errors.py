@@ -93,6 +93,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "http.timeout": CodeInfo(Exit.FAILED, 408, "The request did not arrive in time."),
     "http.upgrade": CodeInfo(Exit.USAGE, 426, "This address speaks WebSocket only."),
     "http.too_large": CodeInfo(Exit.USAGE, 413, "The request body is larger than allowed."),
+    "http.range": CodeInfo(Exit.USAGE, 416, "The file has no such part."),
     "http.media_type": CodeInfo(Exit.USAGE, 415, "The request body is not JSON."),
     "network": CodeInfo(Exit.FAILED, 502, "The other side could not be reached."),
 }

@@ -119,7 +119,7 @@ class PathPolicy(msgspec.Struct, frozen=True):
         )
 
     def _absolute(self, given: str, base: str | None) -> Path:
-        if "\0" in given or not given:
+        if "\0" in f"{given}{base or ''}" or not given:
             raise TaskdeckError("usage", "cannot use an empty path or one with a NUL character")
         scheme = urlsplit(given).scheme if "://" in given else ""
         if scheme not in ("", "file") and not os.path.lexists(given):

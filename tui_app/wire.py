@@ -142,12 +142,16 @@ class LookAnswer(msgspec.Struct, frozen=True):
 Ids = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)]
 
 
+Moment = Annotated[float, Meta(lt=1e11)]
+"""Seconds since the epoch, of this millennium: further away, no calendar can show it."""
+
+
 class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Act on one task."""
 
     action: Action
     task_id: str | None = None
-    until: float | None = None
+    until: Moment | None = None
     """With `pause`: resume at this time."""
     reason: Annotated[str, Meta(max_length=500)] | None = None
 
@@ -164,7 +168,7 @@ class BulkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     ids: Ids = []
     filter: Annotated[str, Meta(max_length=1000)] | None = None
-    until: float | None = None
+    until: Moment | None = None
 
 
 class BulkResponse(msgspec.Struct, frozen=True):

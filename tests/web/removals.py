@@ -138,7 +138,7 @@ REMOVALS: tuple[Removal, ...] = (
             "deck.flights.note(found.credential.id, request.transport)", "pass", (
                 f"{ABUSE}ending_a_session_cuts_its_live_connections",)),
     Removal("signing out ends the session", _W + "signin",
-            "asyncio.get_running_loop().call_later(0.2, _end_quietly, deck, found.credential.id)", "pass", (
+            "        deck.access.end_session(found.credential.id)", "        pass", (
                 f"{RULES}signing_out_ends_the_session",)),
     # -- scopes
     Removal("scopes", _W + "guard", "if not credential.scope.covers(rule.scope):", "if False:", (

@@ -20,7 +20,7 @@ from engines.model import TaskDetail, TaskState
 from engines.paths import PathPolicy
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
-from tests.support.web_server import J, Site, ask, sign_in, site
+from tests.support.web_server import J, Site, ask, sign_in, site, until
 from tui_app.web import access, limits
 from tui_app.web.access import AccessBook, Scope
 
@@ -63,6 +63,24 @@ async def test_guessers_with_many_addresses_have_to_wait_together(
         many = [f"9.9.{number}.9" for number in range(limits.ATTEMPTS_OF_ALL)]
         assert set(await guesses(served, many)) == {401}
         assert await guesses(served, ["9.10.9.9"]) == [429]
+
+
+async def test_guessers_that_begin_together_have_no_more_attempts(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_app.web.signin._PAUSE", 0)
+    head = f"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(GUESS)}\r\nContent-Type: "
+    lines = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(8)]
+    for _, writer in lines:
+        writer.write(f"{head}application/json\r\n\r\n".encode())
+    await until(lambda: served.server.connections == 8)
+    await ask(served, "GET", "/login")  # the server has read what came before
+    found = []
+    for reader, writer in lines:
+        writer.write(GUESS)
+        found.append(int((await reader.readline()).split()[1]))
+        writer.close()
+    assert found == [401] * 5 + [429] * 3
 
 
 # -- how many

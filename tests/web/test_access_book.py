@@ -62,6 +62,34 @@ def test_what_was_revoked_stays_so_after_a_restart(tmp_path: Path) -> None:
     assert again.session(cookie) is None
 
 
+def test_a_full_disk_keeps_nobody_out_and_forgets_no_revocation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    path = tmp_path / "access.json"
+    book = AccessBook(path, now=clock)
+    cut: list[str] = []
+    book.ended.append(cut.append)
+    kept, gone = book.make_token("kept", Scope.READ)[0], book.make_token("gone", Scope.READ)
+    for name in ("later", "now"):
+        sign_in(book, book.make_code(name)[0])
+    full = TaskdeckError("disk.full", "cannot write", "there is no space left")
+    with monkeypatch.context() as patched:
+        patched.setattr("tui_app.web.access.write_private", lambda *_: (_ for _ in ()).throw(full))
+        clock.now += 120
+        assert book.token(kept) is not None  # "last seen" is due
+        with pytest.raises(TaskdeckError):
+            book.revoke_token(gone[1].id)
+        assert cut == [gone[1].id]
+        clock.now += DAY
+        book.sweep()
+        assert len(cut) == 3
+    clock.now += 120
+    book.sweep()
+    assert AccessBook(path).token(gone[0]) is None
+    assert AccessBook(path).token(kept) is not None
+
+
 def test_a_flood_of_refusals_does_not_turn_the_access_log_over(tmp_path: Path) -> None:
     clock = ManualClock()
     audit = Audit(tmp_path / "access.log", now=clock)

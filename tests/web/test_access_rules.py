@@ -18,6 +18,7 @@ import pytest_asyncio
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, seeded
 from tests.support.web_server import J, Site, ask, handshake, sign_in, site, until
+from tui_app import wire
 from tui_app.web.access import Scope
 
 PAUSE = b'{"action": "pause"}'
@@ -268,8 +269,14 @@ async def test_signing_out_ends_the_session(served: Site) -> None:
     status, answered, _ = await ask(served, "POST", "/auth/logout", headers=cookie | origin)
     assert status == 204
     assert "Max-Age=0" in answered["Set-Cookie"]
-    await until(lambda: not served.deck.access.sessions)
     assert (await ask(served, "GET", "/api/stats", headers=cookie))[0] == 401
+    assert served.deck.access.sessions == []
+
+
+async def test_a_token_is_no_session_that_could_be_ended(served: Site) -> None:
+    identity = served.tokens[Scope.ADMIN].split("_")[1]
+    status, _, _ = await ask(served, "DELETE", f"/api/v1/sessions/{identity}", headers=served.bearer())
+    assert status == 404
 
 
 async def test_only_hashes_are_stored(served: Site, tmp_path: Path) -> None:
@@ -313,6 +320,32 @@ async def test_forwarded_headers_of_strangers_count_for_nothing(served: Site) ->
     _, answered, _ = await ask(served, "POST", "/auth/login", headers=J | headers, data=body)
     assert "Secure" not in answered["Set-Cookie"]
     assert [item.address for item in served.deck.access.sessions] == ["127.0.0.1"]
+
+
+async def test_what_a_client_claims_in_a_line_of_its_own_counts_for_nothing(tmp_path: Path) -> None:
+    web = WebSettings(enabled=True, port=0, trusted_proxies=("127.0.0.0/8",))
+    async with site(FakeTasks(seeded(2)), tmp_path, web=web) as served, aiohttp.ClientSession(served.url) as client:
+        # As HAProxy does: the client's line stays, its own comes below.
+        lines = [("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "9.9.9.9")]
+        code, _ = served.deck.access.make_code("tester")
+        assert (await client.post("/auth/login", json={"token": code}, headers=lines)).status == 204
+        assert [item.address for item in served.deck.access.sessions] == ["9.9.9.9"]
+
+
+async def test_addresses_in_answers_are_below_the_sub_path(tmp_path: Path) -> None:
+    web = WebSettings(enabled=True, port=0, url_prefix="/deck")
+    async with site(FakeTasks(seeded(2)), tmp_path, web=web) as served:
+        for prefix in ("", "/deck"):  # a proxy may strip it or pass it on
+            _, page, _ = await ask(served, "GET", f"{prefix}/api/v1/tasks?limit=1", headers=served.bearer())
+            assert page["Link"].startswith("</deck/api/v1/tasks?limit=1&cursor=")
+            _, made, _ = await ask(
+                served, "POST", f"{prefix}/api/v1/tokens", headers=served.bearer() | J, data=b'{"name": "a"}'
+            )
+            assert made["Location"].startswith("/deck/api/v1/tokens/")
+            _, _, raw = await ask(served, "GET", f"{prefix}/openapi.json", headers=served.bearer())
+            assert json.loads(raw)["servers"] == [{"url": "/deck"}]
+            other = served.bearer() | {wire.PROTOCOL_HEADER: "99"}
+            assert (await ask(served, "GET", f"{prefix}/api/v1/hello", headers=other))[0] == 200
 
 
 async def test_a_trusted_proxy_tells_address_scheme_and_host(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -42,12 +43,46 @@ async def test_a_result_is_saved_whole_and_in_parts(served: Site, tmp_path: Path
         whole = await http.get("/api/v1/tasks/done/output")
         assert await whole.read() == content
         assert whole.headers["Content-Type"] == "application/octet-stream"
-        assert whole.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{quote(target.name)}"
+        named = f"attachment; filename=\"_ _b_.zip\"; filename*=UTF-8''{quote(target.name)}"
+        assert whole.headers["Content-Disposition"] == named
         part = await http.get("/api/v1/tasks/done/output", headers={"Range": "bytes=1000-1999"})
         assert part.status == 206
         assert await part.read() == content[1000:2000]
         beyond = await http.get("/api/v1/tasks/done/output", headers={"Range": "bytes=900000-"})
-        assert beyond.status == 416
+        assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */300000")
+        assert (await beyond.json(content_type="application/problem+json"))["code"] == "http.range"
+
+
+async def test_a_result_that_changed_is_not_continued_with_other_bytes(served: Site, tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"first" * 1000)
+    made(served, str(target))
+    async with served.client(Scope.READ) as http:
+        old = (await http.get("/api/v1/tasks/done/output")).headers["ETag"]
+        same = await http.get("/api/v1/tasks/done/output", headers={"Range": "bytes=4000-", "If-Range": old})
+        assert (same.status, len(await same.read())) == (206, 1000)
+        target.write_bytes(b"other" * 1000)
+        for tag in (old, f"W/{old}"):
+            changed = await http.get("/api/v1/tasks/done/output", headers={"Range": "bytes=4000-", "If-Range": tag})
+            assert (changed.status, await changed.read()) == (200, b"other" * 1000)
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,3-4", "lines=1-2", "junk"])
+async def test_a_range_of_another_kind_gets_the_whole(served: Site, tmp_path: Path, asked: str) -> None:
+    (tmp_path / "a.bin").write_bytes(b"content")
+    made(served, str(tmp_path / "a.bin"))
+    async with served.client(Scope.READ) as http:
+        answer = await http.get("/api/v1/tasks/done/output", headers={"range": asked})
+        assert (answer.status, await answer.read()) == (200, b"content")
+
+
+async def test_a_result_is_told_of_without_being_sent(served: Site, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"content")
+    made(served, str(tmp_path / "a.bin"))
+    async with served.client(Scope.READ) as http:
+        answer = await http.head("/api/v1/tasks/done/output")
+        assert (answer.status, answer.headers["Content-Length"], await answer.read()) == (200, "7", b"")
+        assert answer.headers["Accept-Ranges"] == "bytes"
 
 
 async def test_a_picture_is_shown_and_a_web_page_never(served: Site, tmp_path: Path) -> None:
@@ -116,7 +151,12 @@ async def test_a_file_over_the_limit_leaves_nothing(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("uploads/*"), *tmp_path.glob("uploads/.*")]
 
 
-async def test_a_broken_upload_leaves_nothing(served: Site, tmp_path: Path) -> None:
+def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """The errors Taskdeck wrote into its log; aiohttp's own logger is switched off in the daemon."""
+    return [found for found in caplog.records if found.levelno >= logging.ERROR and found.name.startswith("tui_app")]
+
+
+async def test_a_broken_upload_leaves_nothing(served: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", served.port)
     token = served.tokens[Scope.CONTROL]
     writer.write(
@@ -130,6 +170,19 @@ async def test_a_broken_upload_leaves_nothing(served: Site, tmp_path: Path) -> N
         writer.transport.abort()
         while list(folder.iterdir()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+    assert not ours(caplog)
+
+
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(
+    served: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served.client(Scope.CONTROL) as http:
+        for path in ("/api/v1/uploads?name=a", "/api/v1/tasks"):
+            headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            answer = await http.post(path, data=b"this is no gzip", headers=headers)
+            assert (answer.status, (await answer.json(content_type=None))["code"]) == (400, "usage")
+    assert not list((tmp_path / "uploads").iterdir())
+    assert not ours(caplog)
 
 
 async def test_transfers_are_counted(served: Site, tmp_path: Path) -> None:

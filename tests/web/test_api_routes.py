@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import re
+import time
+from datetime import date, timedelta
 from typing import Any
 
 import aiohttp
@@ -15,10 +17,12 @@ import pytest
 
 from engines.errors import CODES
 from engines.model import Action, Actor, TaskView
+from tests.support.fake_tasks import FakeTasks
 from tests.support.station import Station
 from tui_app import wire
 from tui_app.daemon import Daemon
 from tui_app.web.export import csv_block
+from tui_app.web.statistics import summary
 
 ACTOR = Actor("somebody", "api")
 
@@ -99,6 +103,49 @@ async def test_create_is_durable_and_repeatable_with_a_key(station: Station, dae
         assert (await two.json())["id"] == view.id
         assert (await problem(other))["code"] == "task.key_reused"
     assert view.state == "paused"
+
+
+NESTED = b'{"op": "steps", "path": ' + b"[" * 900 + b"1.0" + b"]" * 900 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status"),
+    [
+        ("POST", "/api/v1/tasks", b'{"operation": ' + NESTED + b"}", 400),
+        ("POST", "/api/v1/tasks", b'{"operation": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", 400),
+        ("POST", "/api/v1/look", b'{"look": ' + NESTED + b"}", 400),
+        ("POST", "/api/v1/look", b'{"look": {"op": "estimate", "path": "a"}, "base": "/\\u0000"}', 400),
+        ("GET", "/api/v1/files?path=a&base=/%00", b"", 400),
+        ("POST", "/api/v1/tasks/none/control", b'{"action": "pause", "until": 1e300}', 422),
+        ("POST", "/api/v1/tasks/bulk", b'{"action": "pause", "until": 1e300}', 422),
+    ],
+    ids=["deep", "deeper", "deep_look", "nul_base_look", "nul_base", "until", "until_bulk"],
+)
+async def test_what_cannot_be_meant_is_refused_in_a_sentence(
+    station: Station, daemon: Daemon, method: str, path: str, sent: bytes, status: int
+) -> None:
+    async with station.http() as http:
+        answer = await http.request(method, path, data=sent, headers={"Content-Type": "application/json"})
+        assert (answer.status, (await problem(answer))["status"]) == (status, status)
+
+
+async def test_a_key_of_bytes_that_are_no_text_is_refused(station: Station, daemon: Daemon) -> None:
+    body = json.dumps({"operation": {"op": "steps", "path": "b.bin"}, "base": str(station.root)}).encode()
+    reader, writer = await asyncio.open_unix_connection(str(station.locations.socket_candidates()[0]))
+    writer.write(
+        b"POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Idempotency-Key: \xff\xfe\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    assert b" 422 " in await reader.readline()
+    writer.close()
+
+
+async def test_addresses_answer_head_without_a_body(station: Station, daemon: Daemon) -> None:
+    async with station.http() as http:
+        for path in ("/healthz", "/dashboard", "/api/v1/tasks", "/api/v1/history", "/openapi.json"):
+            answer = await http.head(path)
+            assert (answer.status, await answer.read()) == (200, b"")
+            assert answer.headers["Content-Type"] == (await http.get(path)).headers["Content-Type"]
 
 
 async def test_list_pages_filters_and_links_to_the_next_window(station: Station, daemon: Daemon) -> None:
@@ -353,3 +400,17 @@ async def test_a_client_of_another_protocol_is_told_to_restart_the_daemon(statio
         assert refused["code"] == "daemon.version"
         assert "restart" in refused["detail"]
         assert (await http.get("/api/v1/hello", headers=other)).status == 200
+
+
+async def test_statistics_have_every_day_of_the_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")  # 29 March 2026 has 23 hours there, 25 October 25
+    time.tzset()
+    try:
+        for now in ("2026-04-05 00:30", "2026-11-01 23:30"):
+            moment = time.mktime(time.strptime(now, "%Y-%m-%d %H:%M"))
+            found = await summary(FakeTasks(), days=14, now=moment)
+            last = date.fromisoformat(now[:10])
+            assert [day.day for day in found.days] == [str(last - timedelta(age)) for age in range(13, -1, -1)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from engines.errors import TaskdeckError
 from engines.names import display
 from tui_app.locations import write_private
 
+_LOG = logging.getLogger(__name__)
 CODE_SECONDS: Final = 300.0
 """How long a one-time login code may be used."""
 SESSION_LIMIT: Final = 200
@@ -107,6 +109,8 @@ class AccessBook:
         self._now = now
         self._codes: dict[str, tuple[float, str, Scope]] = {}
         self._written = now()
+        self._stale = False
+        """Whether the file lacks a change, because it could not be written."""
         self.ended: list[Callable[[str], None]] = []
         """Called with the id of every credential that is revoked or expires."""
         content = self._read()
@@ -208,8 +212,8 @@ class AccessBook:
         session = self._sessions.pop(identity, None)
         if session is None:
             raise _missing("session", identity)
-        self._write()
         self._tell([identity])
+        self._write()
         return session
 
     def revoke_token(self, identity: str) -> Token:
@@ -224,19 +228,20 @@ class AccessBook:
         gone = [item.id for item in self._sessions.values() if item.token == identity]
         for session in gone:
             del self._sessions[session]
-        self._write()
         self._tell([identity, *gone])
+        self._write()
         return token
 
     def sweep(self) -> None:
-        """End the sessions whose time is over."""
+        """End the sessions whose time is over, and write what could not be written before."""
         now = self._now()
         gone = [item.id for item in self._sessions.values() if item.expires <= now]
         for identity in gone:
             del self._sessions[identity]
         if gone:
-            self._write()
             self._tell(gone)
+        if gone or (self._stale and now - self._written > _SEEN_EVERY):
+            self._write_later()
 
     def _matched(self, found: _Entry | None, secret: str) -> _Entry | None:
         given = digest(secret)
@@ -247,7 +252,7 @@ class AccessBook:
         if now - found.seen > _SEEN_EVERY:
             found.seen = now
             if now - self._written > _SEEN_EVERY:
-                self._write()
+                self._write_later()
         return found
 
     def _tell(self, identities: Iterable[str]) -> None:
@@ -268,10 +273,19 @@ class AccessBook:
                 "remove it; everybody then has to sign in again and tokens have to be made anew",
             ) from None
 
+    def _write_later(self) -> None:
+        """Write what nobody waits for; a full disk only puts it off."""
+        try:
+            self._write()
+        except TaskdeckError as error:
+            _LOG.warning("%s", error.message)
+
     def _write(self) -> None:
         self._written = self._now()
+        self._stale = True
         content = _Content(instance=self.instance, tokens=self.tokens, sessions=list(self._sessions.values()))
         write_private(self._path, msgspec.json.encode(content).decode())
+        self._stale = False
 
 
 def digest(secret: str) -> str:

@@ -25,7 +25,7 @@ from tui_app.web import guide, pages, signin, transfer
 from tui_app.web.access import Scope, TokenRequest
 from tui_app.web.audit import AuditEntry
 from tui_app.web.bodies import integer, query_of, read_body, whole
-from tui_app.web.context import DECK, caller
+from tui_app.web.context import DECK, caller, outer
 from tui_app.web.export import history
 from tui_app.web.files import files
 from tui_app.web.live import websocket
@@ -104,8 +104,9 @@ async def create(request: web.Request) -> web.Response:
     options = body.options
     key = request.headers.get("Idempotency-Key")
     if key is not None:
-        if not 1 <= len(key) <= _KEY_LIMIT:
-            raise TaskdeckError("value", "cannot use the Idempotency-Key", f"it must have 1 to {_KEY_LIMIT} characters")
+        if not 1 <= len(key) <= _KEY_LIMIT or not key.isprintable():  # bytes that are no UTF-8 are not printable
+            why = f"it must have 1 to {_KEY_LIMIT} printable characters"
+            raise TaskdeckError("value", "cannot use the Idempotency-Key", why)
         options = msgspec.structs.replace(options, key=key)
     base = None if body.base is None else from_uri(body.base)
     if base is not None and not (os.path.isabs(base) and os.path.isdir(base)):  # noqa: ASYNC240 - one stat
@@ -113,7 +114,7 @@ async def create(request: web.Request) -> web.Response:
     view = await request.app[DECK].tasks.submit(
         whole(body.operation), actor=caller(request).actor, options=options, base=base
     )
-    return json_response(view, status=201, headers={"Location": f"/api/v1/tasks/{view.id}"})
+    return json_response(view, status=201, headers={"Location": outer(request, f"/api/v1/tasks/{view.id}")})
 
 
 async def list_tasks(request: web.Request) -> web.Response:
@@ -131,7 +132,7 @@ def _next(request: web.Request, query: Query, page: Page) -> dict[str, str] | No
         link = request.rel_url.update_query(offset=str(query.offset + len(page.items)))
     else:
         link = request.rel_url.update_query(cursor=page.next_cursor)
-    return {"Link": f'<{link}>; rel="next"'}
+    return {"Link": f'<{outer(request, str(link))}>; rel="next"'}
 
 
 async def detail(request: web.Request) -> web.Response:
@@ -336,7 +337,7 @@ async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json."""
     from tui_app.web.openapi import document
 
-    return json_response(document(ROUTES))
+    return json_response(document(ROUTES, server=request.app[DECK].settings.web.url_prefix or "/"))
 
 
 def _id(request: web.Request) -> str:

@@ -36,6 +36,8 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         raise TaskdeckError("value", "cannot use the request", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TaskdeckError("usage", "cannot read the request", str(error)) from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def _decoded(raw: bytes, kind: type[T]) -> T:
@@ -45,16 +47,31 @@ def _decoded(raw: bytes, kind: type[T]) -> T:
         if "got `float`" not in str(error):
             raise
     # To JSON Schema 5.0 is an integer; some languages write all their numbers so.
-    return msgspec.convert(whole(msgspec.json.decode(raw)), kind)
+    return msgspec.convert(_whole(msgspec.json.decode(raw)), kind)
 
 
 def whole(value: Any) -> Any:
-    """JSON with the numbers that are whole as integers."""
+    """JSON with the numbers that are whole as integers.
+
+    Raises:
+        TaskdeckError: `usage` when it is nested too deeply.
+    """
+    try:
+        return _whole(value)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _whole(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict):
-        return {key: whole(item) for key, item in value.items()}
-    return [whole(item) for item in value] if isinstance(value, list) else value
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _too_deep() -> TaskdeckError:
+    return TaskdeckError("usage", "cannot read the request", "it is nested too deeply")
 
 
 def integer(request: web.Request, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:

@@ -90,6 +90,12 @@ def caller(request: web.Request) -> Caller:
     return request[CALLER]
 
 
+def outer(request: web.Request, address: str) -> str:
+    """An address of ours as clients reach it: below the sub-path, whether a proxy passes that on or strips it."""
+    prefix = request.app[DECK].settings.web.url_prefix
+    return prefix + address.removeprefix(prefix)
+
+
 def face(request: web.Request, default: str) -> str:
     """The face a client names in its header."""
     named = request.headers.get(wire.FACE_HEADER, default)

@@ -83,6 +83,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRedirection:
         raise
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise  # nobody waits for an answer; the server drops this without a word
         return from_exception(error, request)
 
 
@@ -237,7 +239,8 @@ def _check_origin(request: web.Request, peer: Peer, settings: WebSettings) -> No
 
 def _same_protocol(request: web.Request) -> None:
     revision = request.headers.get(wire.PROTOCOL_HEADER)
-    if revision is None or revision == str(wire.PROTOCOL) or request.path in ANY_VERSION:
+    path = request.path.removeprefix(request.app[DECK].settings.web.url_prefix)
+    if revision is None or revision == str(wire.PROTOCOL) or path in ANY_VERSION:
         return
     version = display(request.headers.get(wire.VERSION_HEADER, "?"), limit=40)
     raise TaskdeckError(

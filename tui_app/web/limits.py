@@ -70,6 +70,11 @@ class Flights:
         if transport is not None:
             self._last[transport] = credential
 
+    def release(self, transport: asyncio.Transport | None) -> None:
+        """This connection is not cut: it carries the answer about the end of its own credential."""
+        if transport is not None:
+            self._last.pop(transport, None)
+
     def transports(self) -> list[asyncio.Transport]:
         """All open connections of somebody who is signed in."""
         return [transport for transport in self._last if not transport.is_closing()]

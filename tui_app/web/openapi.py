@@ -24,8 +24,8 @@ _WITH_BODY: Final = (408, 413, 415)
 _LIVE: Final[tuple[Any, ...]] = (wire.ClientMessage, wire.ServerMessage, guide.ServerMessage, guide.ClientMessage)
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """The whole document."""
+def document(routes: Sequence[Route], *, server: str = "/") -> dict[str, Any]:
+    """The whole document; `server` is the address its paths are below."""
     structs = [route.answer for route in routes if _is_type(route.answer)]
     structs += [route.body for route in routes if _is_type(route.body)]
     operations = [spec.struct for spec in OPERATIONS.values()]
@@ -52,7 +52,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "description": "Durable archive, media and file tasks. Over the Unix socket no login is needed; over TCP "
             "every route but the pages needs a bearer token (`taskdeck web token`).",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {

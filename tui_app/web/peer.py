@@ -65,7 +65,8 @@ def peer_of(request: web.Request, settings: WebSettings) -> Peer:
     if not networks or not _trusted(direct, networks):
         return Peer(display(direct, limit=64), host, secure)
     address = direct
-    for claimed in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+    # Some proxies (HAProxy) add a line of their own below the client's: together they are one list (RFC 9110, 5.2).
+    for claimed in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
         claimed = claimed.strip()
         if _address(claimed) is None:
             break

@@ -26,6 +26,14 @@ _BY_STATUS: Final[dict[int, tuple[str, str, str]]] = {
 }
 
 
+class RangeError(TaskdeckError):
+    """`http.range`, with the size of the file."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__("http.range", "cannot send this part of the file", f"it has {size:,} bytes")
+
+
 def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A value as JSON."""
     # Given as a header: aiohttp's own parameters for it cost as much as the whole encoding.
@@ -57,6 +65,9 @@ def from_exception(error: BaseException, request: web.Request) -> web.Response:
         code, what, why = _BY_STATUS.get(error.status, ("usage", "cannot answer", _phrase(error.status)))
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return problem(TaskdeckError(code, what, why).info, request, headers)
+    if isinstance(error, web.RequestPayloadError):
+        broken = TaskdeckError("usage", "cannot read the request", "its body is not as its headers say")
+        return problem(broken.info, request, {"Connection": "close"})
     if isinstance(error, TimeoutError):
         late = TaskdeckError("http.timeout", "cannot read the request", "its body did not arrive in time")
         return problem(late.info, request, {"Connection": "close"})
@@ -67,6 +78,8 @@ def from_exception(error: BaseException, request: web.Request) -> web.Response:
 def _headers_of(error: TaskdeckError) -> dict[str, str] | None:
     if isinstance(error, RateLimitError):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, RangeError):
+        return {"Content-Range": f"bytes */{error.size}"}
     return {"WWW-Authenticate": 'Bearer realm="taskdeck"'} if error.code == "access.login" else None
 
 

@@ -54,6 +54,8 @@ def application(deck: Deck) -> web.Application:
         for route in ROUTES:
             added = app.router.add_route(route.method, prefix + route.path, route.handler)
             assert added.resource is not None
+            if route.method == "GET" and route.events is None and route.status != 101:
+                app.router.add_route("HEAD", prefix + route.path, route.handler)
             path = added.resource.canonical
             app[RULES][route.method, path] = Rule(route.needs, path.removeprefix(prefix) in PUBLIC)
     return app

@@ -14,7 +14,7 @@ from msgspec import Meta
 from engines.errors import TaskdeckError
 from tui_app.web.access import Scope, Session, Token, TokenRequest
 from tui_app.web.bodies import integer, read_body
-from tui_app.web.context import DECK, Deck, caller
+from tui_app.web.context import DECK, Deck, caller, outer
 from tui_app.web.guard import cookie_name
 from tui_app.web.limits import RateLimitError
 from tui_app.web.peer import PEER, Peer, peer_of
@@ -78,11 +78,11 @@ async def login(request: web.Request) -> web.Response:
     """POST /auth/login: 204 with the session cookie."""
     deck = request.app[DECK]
     peer: Peer = request.get(PEER) or peer_of(request, deck.settings.web)
-    wait = deck.attempts.wait(peer.group)
+    body = await read_body(request, LoginRequest)
+    wait = deck.attempts.wait(peer.group)  # nothing may wait between this and the count of a failure
     if wait:
         deck.audit.refused("login_delayed", address=peer.address)
         raise RateLimitError("cannot sign in", wait)
-    body = await read_body(request, LoginRequest)
     opened = deck.access.sign_in(
         body.token.strip(),
         seconds=deck.settings.web.session_hours * 3600,
@@ -122,14 +122,9 @@ async def logout(request: web.Request) -> web.Response:
         peer: Peer = request[PEER]
         prefix = deck.settings.web.url_prefix
         response.del_cookie(cookie_name(deck.access, peer, deck.settings.web), path=f"{prefix}/", secure=peer.secure)
-        # After the answer is out: ending the session cuts its connections, this one among them.
-        asyncio.get_running_loop().call_later(0.2, _end_quietly, deck, found.credential.id)
+        deck.flights.release(request.transport)
+        deck.access.end_session(found.credential.id)
     return response
-
-
-def _end_quietly(deck: Deck, identity: str) -> None:
-    with contextlib.suppress(TaskdeckError):  # ended meanwhile
-        deck.access.end_session(identity)
 
 
 async def session(request: web.Request) -> web.Response:
@@ -156,7 +151,7 @@ async def end_session(request: web.Request) -> web.Response:
     deck = request.app[DECK]
     found = caller(request)
     identity = request.match_info["id"]
-    if found.credential is not None and identity == found.credential.id:
+    if isinstance(found.credential, Session) and identity == found.credential.id:
         return await logout(request)
     ended = deck.access.end_session(identity)
     deck.audit.write("session_ended", actor=found.actor.name, address=found.address, detail=ended.name)
@@ -175,7 +170,8 @@ async def make_token(request: web.Request) -> web.Response:
     body = await read_body(request, TokenRequest)
     text, token = deck.access.make_token(body.name, body.scope)
     deck.audit.write("token_made", actor=found.actor.name, address=found.address, detail=f"{token.name} {token.scope}")
-    return json_response(_token_info(token, text), status=201, headers={"Location": f"/api/v1/tokens/{token.id}"})
+    location = outer(request, f"/api/v1/tokens/{token.id}")
+    return json_response(_token_info(token, text), status=201, headers={"Location": location})
 
 
 async def revoke_token(request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
 from typing import Final
 
 import msgspec
@@ -61,7 +62,8 @@ async def statistics(request: web.Request) -> web.Response:
 
 async def summary(tasks: Tasks, *, days: int, now: float) -> Statistics:
     """Add up the tasks that ended in the last `days` days, today included."""
-    by_day = {name: Day(name) for name in (_date(now - age * _DAY) for age in range(days - 1, -1, -1))}
+    today = date.fromtimestamp(now)  # days are counted by the calendar: some have 23 hours, some 25
+    by_day = {name: Day(name) for name in (str(today - timedelta(age)) for age in range(days - 1, -1, -1))}
     by_op: dict[str, Operated] = {}
     async for view in _ended(tasks, now - (days + 1) * _DAY):
         day = by_day.get(_date(view.finished or view.created))
@@ -91,4 +93,4 @@ async def _ended(tasks: Tasks, since: float) -> AsyncIterator[TaskView]:
 
 
 def _date(at: float) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(at))
+    return str(date.fromtimestamp(at))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 from engines import files
@@ -24,12 +25,16 @@ from engines.operations import output_of
 from engines.paths import to_uri, unreadable
 from tui_app.web.bodies import text
 from tui_app.web.context import DECK, Deck
-from tui_app.web.problem import json_response
+from tui_app.web.problem import RangeError, json_response
 
 STALL_SECONDS: Final = 30.0
 """An upload that sends nothing for so long has ended."""
 _SHOWN: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """What a browser may show; everything else is only saved (a web page made by a job would run in our name)."""
+
+
+_RANGE: Final = re.compile(r"bytes=(?:(\d+)-\d*|-\d+)")
+"""One part of a file. What asks for several, or in other units, gets the whole (RFC 9110, 14.2)."""
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -51,24 +56,57 @@ async def output(request: web.Request) -> web.StreamResponse:
         raise TaskdeckError("path.missing", f"cannot give the output of {detail.view.id}", "it made no file")
     path = deck.policy.source(made)
     descriptor = await asyncio.to_thread(_open, deck, path)
+    try:
+        whole = _wants_whole(request, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
     shown = _SHOWN.get(path.suffix.casefold())
-    response = _Opened(deck, descriptor)
+    response = _Opened(deck, descriptor, whole=whole)
     response.content_type = shown or "application/octet-stream"
     way = "inline" if shown else "attachment"
-    response.headers["Content-Disposition"] = f"{way}; filename*=UTF-8''{quote(safe_component(path.name))}"
+    response.headers["Content-Disposition"] = f"{way}; {_named(safe_component(path.name))}"
     return response
+
+
+def _named(name: str) -> str:
+    """The name for browsers, and before it one in ASCII for programs that know no other (RFC 6266, appendix D)."""
+    plain = re.sub(r"[^ !#-\[\]-~]|%(?=[0-9A-Fa-f]{2})", "_", name)
+    return f"filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+
+
+def _wants_whole(request: web.Request, info: os.stat_result) -> bool:
+    """Whether a Range is to be ignored: it is none we know, or the file is another one than the client has a part of.
+
+    Raises:
+        RangeError: The part begins behind the end.
+    """
+    given = request.headers.get(hdrs.RANGE)
+    if given is None:
+        return False
+    part = _RANGE.fullmatch(given)
+    had = request.headers.get(hdrs.IF_RANGE, "")
+    # aiohttp compares dates only; a tag is compared here with the one it makes (RFC 9110, 13.1.5).
+    if part is None or (had.endswith('"') and had != f'"{info.st_mtime_ns:x}-{info.st_size:x}"'):
+        return True
+    if part[1] is not None and int(part[1]) >= info.st_size and not had:
+        raise RangeError(info.st_size)
+    return False
 
 
 class _Opened(web.FileResponse):
     """Sends an open file: what was checked is what is sent, whatever happens to its name meanwhile."""
 
-    def __init__(self, deck: Deck, descriptor: int) -> None:
+    def __init__(self, deck: Deck, descriptor: int, *, whole: bool) -> None:
         super().__init__(f"/proc/self/fd/{descriptor}")
         self._deck = deck
         self._descriptor = descriptor
+        self._whole = whole
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it all."""
+        """Send it all, or the part that was asked for."""
+        if self._whole and isinstance(request, web.Request):
+            request = request.clone(headers=[item for item in request.headers.items() if item[0].casefold() != "range"])
         try:
             writer = await super().prepare(request)
         finally:
