@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from engines.errors import TaskdeckError
 from engines.job import Stop
 from engines.model import TERMINAL, Action, Actor, TaskState, TaskView, WaitReason
 from engines.operations import fields, spec_of
-from engines.tasks import rows
+from engines.tasks import history, rows
 from engines.tasks.board import Board
 from engines.tasks.engine import Engine
 from engines.tasks.journal import ENGINE, Journal
 from engines.tasks.record import Record
-from engines.tasks.recovery import missing_dependencies
+from engines.tasks.recovery import REMOVED, missing_dependencies
 from engines.tasks.run import Run
 from engines.tasks.states import Step, demand, step_of
 from engines.tasks.timers import until_words
@@ -31,15 +32,19 @@ class Control:
         self._engine = engine
         self._board = board
         self._journal = journal
+        self._ended: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Locks of ended tasks that something is done to; live ones have theirs in the record."""
 
-    async def act(self, record: Record, action: Action, actor: Actor, until: float | None = None) -> TaskView:
-        """Do what was asked of a live task.
+    async def act(self, record: Record, action: Action, actor: Actor, until: float | None = None) -> TaskView | None:
+        """Do what was asked of a live task; None when it has ended by the time its turn comes.
 
         Raises:
             TaskdeckError: `task.state`, `value`, `disk.full`.
         """
         run: Run | None = None
         async with record.lock:
+            if record.state in TERMINAL:
+                return None
             kept = action is Action.PAUSE and record.state is TaskState.PAUSED and _is_new(record, until)
             demand(record.id, record.state, Step.KEEP if kept else step_of(action))
             match action:
@@ -60,14 +65,22 @@ class Control:
         """Do what was asked of an ended task; a retried one comes back as a live record.
 
         Raises:
-            TaskdeckError: `task.state`.
+            TaskdeckError: `task.state`; `task.missing` when somebody else has removed it by now.
         """
         demand(view.id, view.state, step_of(action))
-        if action is Action.REMOVE:
-            await self._journal.erase([view.id], actor)
-            self._board.forget(view.id, view.state, view.kind)
-            return None
-        record = (await self._journal.store.read(lambda c: rows.records(c, "task.id=?", (view.id,))))[0]
+        async with self._ended.setdefault(view.id, asyncio.Lock()):
+            if (live := self._board.records.get(view.id)) is not None:  # somebody else has retried it
+                demand(live.id, live.state, step_of(action))
+            found = await self._journal.store.read(lambda c: rows.records(c, "task.id=?", (view.id,)))
+            if not found:
+                raise history.removed(view.id)
+            if action is Action.REMOVE:
+                await self._journal.erase([view.id], actor)
+                self._board.forget(view.id, found[0].state, view.kind)
+                return None
+            return await self._retry(found[0], actor)
+
+    async def _retry(self, record: Record, actor: Actor) -> Record:
         record.not_before = None
         record.reason = WaitReason.NONE
         record.missing_deps, bad = await missing_dependencies(self._journal.store, record)
@@ -75,8 +88,8 @@ class Control:
             raise TaskdeckError(
                 "task.dependency",
                 f"cannot retry task {record.id}",
-                f"task {needed} is {state.value}",
-                "retry that first",
+                f"task {needed} is {state}",
+                "retry that first" if state != REMOVED else f"queue it anew with `taskdeck again {record.id}`",
             )
         target, reason, note = self._engine.resting_place(record)
         changes: dict[str, Any] = {
@@ -127,19 +140,37 @@ class Control:
         run = record.run
         if record.state is TaskState.RUNNING:
             still = asyncio.ensure_future(run.freeze()) if run is not None else None
-            await self._journal.move(record, Step.PAUSE, TaskState.PAUSING, actor=actor, reason=reason)
+            try:
+                await self._journal.move(
+                    record, Step.PAUSE, TaskState.PAUSING, actor=actor, reason=reason, resume_at=until
+                )
+            except BaseException:  # it is not paused, so it must not stand still
+                if run is not None and still is not None:
+                    await still
+                    run.thaw()
+                raise
             if still is not None:
                 await still
             step = Step.PAUSED
         else:
             step = Step.KEEP if record.state is TaskState.PAUSED else Step.PAUSE
-        await self._journal.move(record, step, TaskState.PAUSED, actor=actor, reason=reason, note=note, resume_at=until)
+        await self._journal.move(
+            record,
+            step,
+            TaskState.PAUSED,
+            actor=actor,
+            patient=step is Step.PAUSED,
+            reason=reason,
+            note=note,
+            resume_at=until,
+        )
         if record.run is not None and step is not Step.KEEP:
             record.frozen_at = self._journal.clock()
         self._engine.settle(record)
 
     async def _resume(self, record: Record, actor: Actor) -> None:
-        changes: dict[str, Any] = {"resume_at": None}
+        # A moment that has come does not come again, a user does.
+        changes: dict[str, Any] = {"resume_at": None, "patient": actor is ENGINE}
         if record.run is not None and self._engine.has_slot(record):
             await self._journal.move(
                 record, Step.RESUME, TaskState.RUNNING, actor=actor, reason=WaitReason.NONE, note="", **changes
@@ -187,13 +218,14 @@ class Control:
         Raises:
             TaskdeckError: `task.state` for a task that runs.
         """
-        if record.state not in _REORDER:
-            raise TaskdeckError("task.state", f"cannot reorder task {record.id}", f"it is {record.state.value}")
+        _demand_waiting(record)
         if priority is not None and priority != record.priority:
             async with record.lock:
+                _demand_waiting(record)
                 await self._journal.change(record, "reorder", actor=actor, priority=priority)
             self._requeue([record])
         if move:
+            _demand_waiting(record)
             await self._shift(record, actor, move)
         self._engine.wake()
         return record.view(time.monotonic())
@@ -295,6 +327,12 @@ class Control:
                 self._engine.log(record, f"error: no sign of life for {timeout:.0f} s")
                 record.stalled = True
                 record.run.kill()
+
+
+def _demand_waiting(record: Record) -> None:
+    """Refuse to give a place to a task that has none: it runs or has ended."""
+    if record.state not in _REORDER:
+        raise TaskdeckError("task.state", f"cannot reorder task {record.id}", f"it is {record.state.value}")
 
 
 def _is_new(record: Record, until: float | None) -> bool:

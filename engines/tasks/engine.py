@@ -380,7 +380,8 @@ class Engine:
         state, reason, note = self.resting_place(record)
         step = Step.READY if state is TaskState.QUEUED else Step.WAIT
         if (state, reason) != (record.state, record.reason):
-            await self._move(record, step, state, actor=actor, reason=reason, note=note)
+            # A moment or an end that has come does not come again, a user does.
+            await self._move(record, step, state, actor=actor, patient=actor is ENGINE, reason=reason, note=note)
         self.wake()
 
     def resting_place(self, record: Record) -> tuple[TaskState, WaitReason, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from engines.errors import TaskdeckError
 from engines.model import TaskEvent, TaskState, TaskView
 from engines.query import Filter, Sort
 from engines.tasks.rows import KIND_ORDER, VIEW, roots_of, view_of
+from engines.tasks.states import Step
 
 LIVE_FIRST: Final = frozenset({Sort.STATE, Sort.SPEED, Sort.ETA, Sort.PROGRESS})
 """Orders that only live tasks have; ended ones follow, the latest first."""
@@ -203,17 +205,42 @@ def states(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Task
     return found
 
 
+def once_completed(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of some removed tasks that had completed: their events are kept for a while."""
+    sql = "SELECT 1 FROM event WHERE task=? AND type=?"
+    return {task_id for task_id in ids if connection.execute(sql, (task_id, Step.COMPLETE)).fetchone()}
+
+
+def removed(task_id: str) -> TaskdeckError:
+    """The refusal of a task that is in the history no more."""
+    return TaskdeckError("task.missing", f"cannot find task '{task_id}'", "it was removed from the history")
+
+
 def body(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], dict[str, Any] | None, list[str]]:
-    """Parameters, result and dependencies of a task."""
-    params, result = connection.execute("SELECT params, result FROM body WHERE task=?", (task_id,)).fetchone()
+    """Parameters, result and dependencies of a task.
+
+    Raises:
+        TaskdeckError: `task.missing`.
+    """
+    row = connection.execute("SELECT params, result FROM body WHERE task=?", (task_id,)).fetchone()
+    if row is None:
+        raise removed(task_id)
+    params, result = row
     after = [other for (other,) in connection.execute("SELECT needs FROM needs WHERE task=?", (task_id,))]
     return msgspec.json.decode(params), msgspec.json.decode(result) if result else None, after
 
 
 def order(connection: sqlite3.Connection, task_id: str) -> tuple[dict[str, Any], list[str], tuple[str, ...]]:
-    """What a task was asked to do, without secrets, the names of the secrets it was given, and its own roots."""
+    """What a task was asked to do, without secrets, the names of the secrets it was given, and its own roots.
+
+    Raises:
+        TaskdeckError: `task.missing`.
+    """
     query = "SELECT params, secret_names, roots FROM body JOIN task ON task.id = body.task WHERE task=?"
-    params, names, roots = connection.execute(query, (task_id,)).fetchone()
+    row = connection.execute(query, (task_id,)).fetchone()
+    if row is None:
+        raise removed(task_id)
+    params, names, roots = row
     return msgspec.json.decode(params), msgspec.json.decode(names, type=list[str]), roots_of(roots)
 
 
@@ -237,6 +264,12 @@ def events(connection: sqlite3.Connection, after: int, task_id: str | None, limi
         TaskEvent(seq, at, task, kind, actor, face, msgspec.json.decode(data))
         for seq, at, task, kind, actor, face, data in rows
     ]
+
+
+def last_event(connection: sqlite3.Connection) -> int:
+    """The highest sequence number that an event ever had, also when retention has forgotten it."""
+    found = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name='event'")
+    return int(found.fetchone()[0])
 
 
 def surplus(connection: sqlite3.Connection, *, before: float | None, keep: int) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
 from engines.errors import TaskdeckError
-from engines.model import TaskState, WaitReason
+from engines.model import Action, TaskState, WaitReason
 from engines.tasks import disk, history
 from engines.tasks.control import Control
 from engines.tasks.engine import Engine
@@ -69,10 +70,11 @@ class Housekeeping:
                 log.warning("there is no backup of the task database today: %s", error.message)
 
     async def _forget(self, tasks: list[str]) -> None:
-        views = [await self._reader.view(task_id) for task_id in tasks]
-        await self._engine.journal.erase(tasks, ENGINE)
-        for view in views:
-            self._engine.board.forget(view.id, view.state, view.kind)
+        async def one(task_id: str) -> None:
+            with contextlib.suppress(TaskdeckError):  # somebody has removed or retried it meanwhile
+                await self._desk.act_on_ended(await self._reader.view(task_id), Action.REMOVE, ENGINE)
+
+        await asyncio.gather(*(one(task_id) for task_id in tasks))
 
     async def _forget_events(self, before: float) -> None:
         """Who did what to a task that is gone is kept for a while, but not for ever."""

@@ -129,36 +129,47 @@ class Journal:
             return
         pending, self._dirty = self._dirty, {}
         statements: list[Statement] = []
-        undo: list[Callable[[], None]] = []
+        settled: list[Callable[[bool], None]] = []
         for record in pending.values():
             statements.append(rows.progress(record))
-            statements += self._small(record, undo)
+            statements += self._small(record, settled)
         try:
             await self.store.write(statements)
+            for settle in settled:
+                settle(True)
         except (TaskdeckError, sqlite3.IntegrityError) as error:
             log.warning("progress was not recorded: %s", error)
-            for step in undo:
-                step()
+            for settle in settled:
+                settle(False)
             for task_id, record in pending.items():
                 if record.state not in TERMINAL:
                     self._dirty.setdefault(task_id, record)
 
-    def _small(self, record: Record, undo: list[Callable[[], None]]) -> list[Statement]:
-        """Statements for a record's pending checkpoint and log lines."""
+    def _small(self, record: Record, settled: list[Callable[[bool], None]]) -> list[Statement]:
+        """Statements for a record's pending checkpoint and log lines.
+
+        `settled` gets what is to be called with whether they were written. Until then the lines stay pending, where
+        readers find them; to write one twice does no harm.
+        """
         statements: list[Statement] = []
-        if record.checkpoint_pending:
-            record.checkpoint_pending = False
-            undo.append(lambda: setattr(record, "checkpoint_pending", True))
+        checkpoint, record.checkpoint_pending = record.checkpoint_pending, False
+        if checkpoint:
             statements.append(rows.checkpoint(record))
-        if record.log_pending:
-            lines = list(record.log_pending)
-            record.log_pending.clear()
-            undo.append(lambda: record.log_pending.extendleft(reversed(lines)))
+        lines = list(record.log_pending)
+        if lines:
             statements += [
                 ("INSERT OR REPLACE INTO log (task, n, line) VALUES (?, ?, ?)", (record.id, number, line))
                 for number, line in lines
             ]
             statements.append(("DELETE FROM log WHERE task=? AND n<=?", (record.id, lines[-1][0] - self.lines)))
+
+        def settle(written: bool) -> None:
+            if checkpoint and not written:
+                record.checkpoint_pending = True
+            while written and lines and record.log_pending and record.log_pending[0][0] <= lines[-1][0]:
+                record.log_pending.popleft()
+
+        settled.append(settle)
         return statements
 
     # inside
@@ -182,14 +193,17 @@ class Journal:
             planned = copy.copy(record)
             for name, value in changes.items():
                 setattr(planned, name, value)
-            undo: list[Callable[[], None]] = []
-            statements = [*rows.update(planned), *self._small(record, undo), event, *also]
+            settled: list[Callable[[bool], None]] = []
+            # What is pending comes first: a checkpoint that this change takes away must not come back behind it.
+            statements = [*self._small(record, settled), *rows.update(planned), event, *also]
             try:
                 await self.store.write(statements)
+                for settle in settled:
+                    settle(True)
                 break
             except TaskdeckError as error:
-                for step in undo:
-                    step()
+                for settle in settled:
+                    settle(False)
                 if not patient or self.closing:
                     raise
                 log.warning("a change of task %s is not recorded yet: %s", record.id, error)

@@ -54,7 +54,7 @@ class Reader:
             return recent
         view = await self._store.read(lambda c: history.view(c, task_id))
         if view is None:
-            raise TaskdeckError("task.missing", f"cannot find task '{task_id}'", "it was removed from the history")
+            raise history.removed(task_id)
         return msgspec.structs.replace(view, rev=self._board.ended_rev)
 
     async def detail(self, full: str, log_lines: int) -> TaskDetail:
@@ -215,11 +215,12 @@ class Reader:
         return self._board.recent.get(view.id) or view
 
     async def log(self, task_id: str, limit: int, after: int) -> tuple[int, list[str]]:
-        stored = await self._store.read(lambda c: history.log_after(c, task_id, after, limit))
         record = self._board.records.get(task_id)
+        # Looked at before the store: what leaves them meanwhile is found there, and no line is missed in between.
+        pending = list(record.log_pending) if record is not None else []
+        stored = await self._store.read(lambda c: history.log_after(c, task_id, after, limit))
         lines = dict(stored)
-        if record is not None:
-            lines.update((number, line) for number, line in record.log_pending if number > after)
+        lines.update((number, line) for number, line in pending if number > after)
         numbers = sorted(lines)[-limit:] if limit else []
         return (max(lines, default=after), [lines[number] for number in numbers])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from engines.model import TERMINAL, TaskState
 from engines.tasks import claims, history, rows
@@ -11,6 +12,8 @@ from engines.tasks.record import Record
 from engines.tasks.states import Step, demand_move
 from engines.tasks.store import Statement, Store
 
+REMOVED: Final = "removed"
+"""What became of a task that another needs and that nothing is known of any more."""
 _AFTER_CRASH = {
     TaskState.RUNNING: (Step.SUSPEND, TaskState.QUEUED),
     TaskState.PAUSING: (Step.SUSPEND, TaskState.PAUSED),
@@ -54,15 +57,16 @@ async def sweep_claims(store: Store, alive: list[Record]) -> None:
         await store.write([("DELETE FROM claim WHERE path=? AND task=?", pair) for pair in gone])
 
 
-async def missing_dependencies(store: Store, record: Record) -> tuple[set[str], dict[str, TaskState]]:
-    """Ids a task still waits for, and the states of those that can no longer succeed."""
+async def missing_dependencies(store: Store, record: Record) -> tuple[set[str], dict[str, str]]:
+    """Ids a task still waits for, and what became of those that can no longer succeed (a state, or `REMOVED`)."""
     if not record.after:
         return set(), {}
     states = await store.read(lambda c: history.states(c, record.after))
-    bad = {
-        task_id: states.get(task_id, TaskState.CANCELLED)
-        for task_id in record.after
-        if states.get(task_id, TaskState.CANCELLED) in (TaskState.FAILED, TaskState.CANCELLED)
+    gone = set(record.after) - states.keys()
+    met = await store.read(lambda c: history.once_completed(c, gone))
+    bad: dict[str, str] = {
+        task_id: state for task_id, state in states.items() if state in (TaskState.FAILED, TaskState.CANCELLED)
     }
+    bad |= dict.fromkeys(gone - met, REMOVED)
     waiting = {task_id for task_id, state in states.items() if state is not TaskState.COMPLETED} - bad.keys()
     return waiting, bad

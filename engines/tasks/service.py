@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,8 @@ _DISK_EVERY: Final = 5.0
 _DRAIN_LOOK: Final = 0.1
 _HOUSEKEEPING: Final = 600.0
 
+log = logging.getLogger(__name__)
+
 
 class TaskService:
     """Owns the tasks of one state folder.
@@ -80,7 +83,7 @@ class TaskService:
             raise
         self._clock = clock
         self.board = Board(int(time.time() * 1000))
-        seq = self.store.read_now(lambda c: c.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
+        seq = self.store.read_now(history.last_event)
         self.journal = Journal(self.store, self.board, clock=clock, lines=settings.tasks.log_lines, seq=seq)
         self.engine = Engine(self.store, self.board, self.journal, settings, processes.run_token(state_dir))
         self.control_desk = Control(self.engine, self.board, self.journal)
@@ -124,13 +127,13 @@ class TaskService:
         if self._stopped:
             return
         self._stopped = True
+        self.journal.closing = True  # from now on what the disk refuses is left to the next start
         if self._beats is not None:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beats
         self.looker.close()
         await self.engine.shut_down()
-        self.journal.closing = True
         await self.journal.flush()
         await asyncio.to_thread(self.store.close)
         self.lock.release()
@@ -211,9 +214,6 @@ class TaskService:
             record = self._new_record(request, options, after, actor)
             record.secret_names = tuple(sorted({*record.secret_names, *asked}))
             await self._first_place(record, options)
-            # Before the commit, lest a dependency end in between unheard.
-            for needed in record.missing_deps:
-                self.engine.dependents.setdefault(needed, set()).add(record.id)
             also = []
             if options.key is not None:
                 sql = "INSERT INTO idempotency (owner, key, digest, task) VALUES (?, ?, ?, ?)"
@@ -225,11 +225,7 @@ class TaskService:
                 if options.key is not None and (known := await self._by_key(actor, options.key, request)):
                     return known
                 # else the id was taken: draw another
-        self.engine.settle(record)
-        if record.missing_deps:
-            await self._recheck(record)
-        self.engine.wake()
-        return record.view(time.monotonic())
+        return await self._placed(record)
 
     async def control(
         self, ids: Sequence[str], action: Action, *, actor: Actor, until: float | None = None
@@ -362,17 +358,21 @@ class TaskService:
         if bad:
             needed, state = next(iter(bad.items()))
             raise TaskdeckError(
-                "task.dependency", f"cannot queue '{record.title}' after task {needed}", f"that one is {state.value}"
+                "task.dependency", f"cannot queue '{record.title}' after task {needed}", f"that one is {state}"
             )
         record.state, record.reason, record.note = self.engine.resting_place(record)
         if options.paused:
             record.state, record.reason, record.note = TaskState.PAUSED, WaitReason.USER, ""
 
-    async def _recheck(self, record: Record) -> None:
-        """A dependency may have ended while the task was being recorded."""
+    async def _placed(self, record: Record) -> TaskView:
+        """Let a task that was just recorded take part."""
+        self.engine.settle(record)
         for needed in tuple(record.missing_deps):
-            if needed not in self.board.records:
+            self.engine.dependents.setdefault(needed, set()).add(record.id)
+            if needed not in self.board.records:  # it ended while this one was being recorded
                 await self.engine.release_dependents(needed)
+        self.engine.wake()
+        return record.view(time.monotonic())
 
     async def _by_key(self, actor: Actor, key: str, request: Request) -> TaskView | None:
         row = await self.store.read(
@@ -391,18 +391,14 @@ class TaskService:
     # inside: control
 
     async def _act(self, task_id: str, action: Action, actor: Actor, until: float | None) -> TaskView:
-        record = self.board.records.get(task_id)
-        if record is not None:
-            return await self.control_desk.act(record, action, actor, until)
-        view = await self.reader.view(task_id)
+        while True:  # it may end, and come back to life, while it is asked
+            if (record := self.board.records.get(task_id)) is not None:
+                if (done := await self.control_desk.act(record, action, actor, until)) is not None:
+                    return done
+            elif (view := await self.reader.view(task_id)).terminal:
+                break
         revived = await self.control_desk.act_on_ended(view, action, actor)
-        if revived is None:
-            return view
-        for needed in revived.missing_deps:
-            self.engine.dependents.setdefault(needed, set()).add(revived.id)
-        self.engine.settle(revived)
-        self.engine.wake()
-        return revived.view(time.monotonic())
+        return view if revived is None else await self._placed(revived)
 
     async def _live(self, task_id: str, verb: str) -> Record:
         record = self.board.records.get(task_id)
@@ -423,23 +419,28 @@ class TaskService:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_BEAT)
-            now = time.monotonic()
-            for record in list(self.board.active.values()):
-                if record.state is TaskState.RUNNING:
-                    record.meter.tick(now)
-            await self.journal.flush()
-            for task_id in self.engine.timers.due(self._clock()):
-                if record_due := self.board.records.get(task_id):
-                    self.engine.spawn(self.control_desk.look(record_due))
-            if now >= self._next["disk"]:
-                self._next["disk"] = now + _DISK_EVERY
-                await self.house.guard_disks()
-            if self._watchers:
-                self.gauges.sample_if_due()
-            self.control_desk.stalled(now, self.settings.tasks.stall_timeout)
-            if now >= self._next["keeping"]:
-                self._next["keeping"] = now + _HOUSEKEEPING
-                self.engine.spawn(self.house.clean())
+            try:
+                await self._pulse(time.monotonic())
+            except Exception:  # such as a lack of descriptors, which passes: without a heartbeat nothing would go on
+                log.exception("a heartbeat was cut short")
+
+    async def _pulse(self, now: float) -> None:
+        for record in list(self.board.active.values()):
+            if record.state is TaskState.RUNNING:
+                record.meter.tick(now)
+        await self.journal.flush()
+        for task_id in self.engine.timers.due(self._clock()):
+            if record_due := self.board.records.get(task_id):
+                self.engine.spawn(self.control_desk.look(record_due))
+        if now >= self._next["disk"]:
+            self._next["disk"] = now + _DISK_EVERY
+            await self.house.guard_disks()
+        if self._watchers:
+            self.gauges.sample_if_due()
+        self.control_desk.stalled(now, self.settings.tasks.stall_timeout)
+        if now >= self._next["keeping"]:
+            self._next["keeping"] = now + _HOUSEKEEPING
+            self.engine.spawn(self.house.clean())
 
     # inside: starting
 
@@ -457,7 +458,7 @@ class TaskService:
         record.missing_deps, bad = await recovery.missing_dependencies(self.store, record)
         if bad:
             needed, state = next(iter(bad.items()))
-            error = TaskdeckError("task.dependency", f"cannot run '{record.title}'", f"task {needed} is {state.value}")
+            error = TaskdeckError("task.dependency", f"cannot run '{record.title}'", f"task {needed} is {state}")
             await self.engine.fail(record, error.info)
             return
         for needed in record.missing_deps:

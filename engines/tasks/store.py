@@ -29,6 +29,17 @@ Statement = tuple[str, Sequence[Any]]
 _T = TypeVar("_T")
 _GROUP: Final = 512  # batches joined into one commit; 50 rows a commit already give 30x the rate of single ones
 _BACKUP_EVERY: Final = 24 * 3600.0
+_NO_DAMAGE: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""Result codes that say nothing about what is in the file: it stays where it is."""
 
 
 class _Batch:
@@ -264,7 +275,7 @@ def _sound(path: Path) -> sqlite3.Connection | None:
         if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
             return connection
     except sqlite3.OperationalError as error:
-        if _is_full(error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_DAMAGE or _is_full(error):
             raise
     except sqlite3.DatabaseError:
         pass

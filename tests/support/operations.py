@@ -130,6 +130,9 @@ def run_act(op: Act, job: Job) -> ActResult:
         case "once":  # dies at the first attempt only
             if job.attempt == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+        case "save and fail":
+            job.save({"n": 1})
+            raise TaskdeckError("value", "cannot act", "it was told to fail")
         case "need":
             if not job.secrets.get("password"):
                 raise TaskdeckError("password.needed", "cannot act", "a password is needed")
