@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,23 +14,21 @@ import msgspec
 
 from engines import files, text
 from engines.archive.create import journal as journals
+from engines.archive.create.conclusion import Archive, Conclusion, needs_members, never_stop, recalled
 from engines.archive.create.journal import Journal, Packed
 from engines.archive.create.listing import Listing
 from engines.archive.create.output import Output, SingleOutput, SplitOutput, WriteBehind
 from engines.archive.create.plan import Plan, filter_of, options_of, plans_of
-from engines.archive.create.publishing import publish_volumes, volume_suffix
-from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult, combined
 from engines.archive.create.session import NOTES_LIMIT, Options, Session, Tally, note
 from engines.archive.create.source import Entry, Tree
+from engines.archive.create.staging import Staging
 from engines.archive.formats import FORMATS
-from engines.archive.manifest import SUFFIX
-from engines.archive.manifest import write as write_manifest
 from engines.errors import TaskdeckError
 from engines.job import Job, Part, Stopped
 from engines.model import Json
 from engines.names import display
-from engines.operations import ArchiveFormat, Conflict, Zip
+from engines.operations import ArchiveFormat, Zip
 from engines.paths import from_uri, to_uri, unreadable
 
 _ENOUGH: Final = 16 << 20
@@ -164,23 +162,9 @@ class Packing:
         self._info = FORMATS[options.format]
         self._tally = Tally()
         self._key: Json = {"v": journals.VERSION, "target": to_uri(str(plan.target)), "format": options.format.value}
-        self._claimed: list[Path] = []
-        self._journal_path = self._claim(plan.target, "journal")
+        self._staging = Staging(job, plan.target, options.format, split=options.volume is not None)
         self._started = time.monotonic()
         self._before = 0.0
-        self._worth_keeping = False
-
-    def _claim(self, target: Path, kind: str) -> Path:
-        path = files.staged_path(self._job, target, kind=kind)
-        if path not in self._claimed:
-            self._claimed.append(path)
-        return path
-
-    def _staged(self, volume: int) -> Path:
-        """The staged file of a volume."""
-        if self._options.volume is None:
-            return self._claim(self._plan.target, "part")
-        return self._claim(self._plan.target, "part" + volume_suffix(self._options.format, volume))
 
     def run(self) -> ZipResult:
         """Make it.
@@ -191,72 +175,60 @@ class Packing:
         try:
             result = self._run()
         except Stopped:
-            if not (self._job.keep_partial() and self._worth_keeping):
-                self._discard()
+            if not (self._job.keep_partial() and self._staging.worth_keeping):
+                self._staging.discard()
             raise
         except OSError as error:
-            self._discard()
+            self._staging.discard()
             raise unreadable(self._plan.target, error) from error
         except BaseException:
-            self._discard()
+            self._staging.discard()
             raise
-        self._discard()
+        self._staging.discard()
         return result
-
-    def _discard(self) -> None:
-        """Remove whatever is still staged."""
-        for path in self._claimed:
-            with suppress(OSError):
-                files.remove(path)
-            self._job.release(path)
 
     def _run(self) -> ZipResult:
         checkpoint = self._job.checkpoint if journals.resumable(self._job.checkpoint, self._key) else None
-        if checkpoint is not None and checkpoint.get("phase") == "publish":
-            published = self._published(checkpoint)
-            if published is not None:
-                return published
-            checkpoint = None
+        try:
+            archive = recalled(checkpoint, self._staging)
+        except ValueError as error:
+            self._job.log(f"starting anew: {error}", level="warning")
+            archive = checkpoint = None
+        if archive is None:
+            archive = self._make(checkpoint)
+        else:
+            self._tally = Tally(notes=archive.result.warnings, hidden_notes=archive.result.more_warnings)
+            self._staging.worth_keeping = True
+        return Conclusion(
+            self._op,
+            self._options,
+            self._plan,
+            self._job,
+            staging=self._staging,
+            key=self._key,
+            tally=self._tally,
+            relist=self._relist,
+        ).run(archive)
+
+    def _make(self, checkpoint: Json | None) -> Archive:
+        """List and pack.
+
+        Raises:
+            TaskdeckError: What a user can mend.
+        """
         self._job.progress(0, None, stage="listing")
         committed, checkpoint = self._committed(checkpoint)
         if checkpoint is None and self._job.checkpoint is not None:
             self._job.save(journals.NOTHING)  # the old one must not be taken for the state of what is made now
-            self._job.claim(self._journal_path)  # again: the checkpoint is durable with it
+            self._staging.commit()
         listing = self._list(resumes=checkpoint is not None)
         output = self._open(checkpoint)
         try:
-            members = self._pack(listing, output, committed, checkpoint)
+            members, length = self._pack(listing, output, committed, checkpoint)
             output.sync()
         finally:
             output.close()
-        staged = self._finished(output)
-        if self._wants_test:
-            from engines.archive.create.verify import verify
-
-            verify(staged, self._options.format, members, self._job, password_file=self._op.password_file)
-        result = self._publish(staged, output.position, members)
-        if self._op.delete_source and result.written:
-            result.deleted = remove_sources(
-                listing.entries, members, changed=self._tally.changed_names, check=_never_stop, keep=self._kept
-            )
-            result.warnings = self._tally.notes
-        return result
-
-    @property
-    def _wants_test(self) -> bool:
-        return self._op.test or self._op.delete_source
-
-    def _kept(self, entry: Entry, why: str) -> None:
-        note(self._job, self._tally, f"'{entry.shown}' is not removed: {why}")
-
-    def _finished(self, output: Output) -> list[Path]:
-        """The staged files; the last volume of a split zip gets the suffix it will have."""
-        staged = output.paths()
-        if self._options.volume is not None and self._options.format is ArchiveFormat.ZIP:
-            last = self._claim(self._plan.target, "part" + volume_suffix(self._options.format, 0, last=True))
-            os.replace(staged[-1], last)
-            staged[-1] = last
-        return staged
+        return Archive(output.paths(), self._result(output.position), members, length, entries=listing.entries)
 
     def _list(self, *, resumes: bool) -> Listing:
         """What is to be packed: all when some of it is packed already, else enough to begin with.
@@ -264,7 +236,7 @@ class Packing:
         Raises:
             TaskdeckError: A source cannot be read, or nothing is selected.
         """
-        tree = self._tree()
+        tree = self._tree(check=self._job.check, warn=lambda message: note(self._job, self._tally, message))
         listing = Listing(lambda listing: self._walk(tree, listing, resumes=resumes))
         while (resumes or listing.size < _ENOUGH) and listing.more():
             pass
@@ -290,7 +262,18 @@ class Packing:
         if not resumes:
             self._require_space(listing, have)
 
-    def _tree(self) -> Tree:
+    def _relist(self) -> list[Entry]:
+        """What is left of the sources; what cannot be read is told."""
+        entries: list[Entry] = []
+        tree = self._tree(check=never_stop, warn=lambda message: None)
+        try:
+            for _ in tree.walk(filter(os.path.lexists, self._plan.sources), entries.append):
+                pass
+        except OSError as error:
+            note(self._job, self._tally, f"Not all that was packed is removed: {error.strerror}")
+        return entries
+
+    def _tree(self, *, check: Callable[[], None], warn: Callable[[str], None]) -> Tree:
         folder = os.stat(self._plan.target.parent)
         place = (folder.st_dev, folder.st_ino)
         mark = f".{self._job.id}."
@@ -304,17 +287,17 @@ class Packing:
             links=self._op.links,
             selection=filter_of(self._op),
             excluded=lambda where: mine if where == place else None,
-            check=self._job.check,
-            warn=lambda message: note(self._job, self._tally, message),
+            check=check,
+            warn=warn,
         )
 
     def _committed(self, checkpoint: Json | None) -> tuple[list[Packed], Json | None]:
         """What an earlier attempt packed; the checkpoint is dropped when its files do not fit it."""
         if checkpoint is None or not self._info.resumable:
             return [], None
-        staged = [self._staged(volume) for volume in range(len(checkpoint["volumes"]))]
+        staged = [self._staging.part(volume) for volume in range(len(checkpoint["volumes"]))]
         try:
-            return journals.load(self._journal_path, checkpoint, staged), checkpoint
+            return journals.load(self._staging.journal, checkpoint, staged), checkpoint
         except ValueError as error:
             self._job.log(f"starting anew: {error}", level="warning")
             return [], None
@@ -333,12 +316,14 @@ class Packing:
     def _open(self, checkpoint: Json | None) -> Output:
         at = checkpoint["offset"] if checkpoint else 0
         if self._options.volume is None:
-            return WriteBehind(SingleOutput(self._staged(0), at))
+            return WriteBehind(SingleOutput(self._staging.part(), at))
         starts = checkpoint["volumes"] if checkpoint else ()
-        return SplitOutput(self._staged, self._options.volume, starts, at)
+        return SplitOutput(self._staging.part, self._options.volume, starts, at)
 
-    def _pack(self, listing: Listing, output: Output, committed: list[Packed], checkpoint: Json | None) -> list[Packed]:
-        """Write everything; the archive's members."""
+    def _pack(
+        self, listing: Listing, output: Output, committed: list[Packed], checkpoint: Json | None
+    ) -> tuple[list[Packed], int]:
+        """Write everything; the archive's members, and how much of the journal holds them if they are needed again."""
         state = checkpoint["state"] if checkpoint else None
         self._before = state.pop("seconds", 0.0) if state else 0.0
         entries = self._remaining(listing, committed) if committed else listing.entries
@@ -346,7 +331,7 @@ class Packing:
             self._job.log(f"going on after {len(committed)} members")
         journal = Journal(
             self._job,
-            self._journal_path,
+            self._staging.journal,
             output,
             length=checkpoint["journal"] if checkpoint else 0,
             base=self._key,
@@ -366,13 +351,13 @@ class Packing:
         failed = True
         try:
             _writer(session).run()
-            journal.finish()
+            length = journal.finish(whole=needs_members(self._op))
             failed = False
         finally:
             session.close(failed=failed)
             journal.close(wait=not failed or self._job.keep_partial())
-            self._worth_keeping = journal.committed and self._info.resumable
-        return session.members
+            self._staging.worth_keeping = journal.committed and self._info.resumable
+        return session.members, length
 
     def _elapsed(self) -> float:
         return self._before + time.monotonic() - self._started
@@ -400,46 +385,9 @@ class Packing:
             )
         return rest
 
-    def _publish(self, staged: list[Path], packed: int, members: list[Packed]) -> ZipResult:
-        """Give archive and manifest their final names."""
-        target, op = self._plan.target, self._op
-        result = self._result(packed, target)
-        manifest = None
-        if op.manifest or op.delete_source:
-            manifest = self._claim(target.with_name(files.fit_name(target.name, after=SUFFIX)), "part")
-            write_manifest(manifest, self._sums(members))
-        inode = os.stat(staged[-1]).st_ino
-        self._job.save({**self._key, "phase": "publish", "ino": inode, "result": msgspec.to_builtins(result)})
-        self._job.claim(staged[0])  # again: the checkpoint is durable with it, and nothing is published twice
-        placed: list[Path] | None
-        if self._options.volume is None:
-            one = files.publish(self._job, staged[0], target, op.on_conflict)
-            placed = None if one is None else [one]
-        else:
-            placed = publish_volumes(self._job, staged, target, self._options.format, op.on_conflict)
-        if placed is None:
-            result.written = False
-            return result
-        self._name(result, placed[-1 if self._options.format is ArchiveFormat.ZIP else 0])
-        if len(placed) > 1:
-            result.volumes = [display(path.name) for path in placed]
-        if manifest is not None:
-            sums = placed[-1].with_name(files.fit_name(placed[-1].name, after=SUFFIX))
-            written = files.publish(self._job, manifest, sums, Conflict.OVERWRITE)
-            result.manifest = display(written or sums)
-        return result
-
-    def _sums(self, members: list[Packed]) -> Iterator[tuple[bytes, bytes]]:
-        """Name and digest of every file; a hard link has the digest of what it links to."""
-        known = {member.name: member.sha256 for member in members if member.kind == "f"}
-        for member in members:
-            digest = member.sha256 if member.kind == "f" else known.get(member.record, b"")
-            if member.kind in "fh" and digest:
-                yield member.name, digest
-
-    def _result(self, packed: int, target: Path) -> ZipResult:
+    def _result(self, packed: int) -> ZipResult:
         tally, seconds = self._tally, self._elapsed()
-        result = ZipResult(
+        return ZipResult(
             format=self._info.label,
             name="",
             path="",
@@ -454,29 +402,8 @@ class Packing:
             skipped=tally.skipped,
             changed=tally.changed,
             encrypted=self._options.password is not None,
-            tested=self._wants_test,
+            tested=needs_members(self._op),
             resumed=self._before > 0,
             warnings=tally.notes,
             more_warnings=tally.hidden_notes,
         )
-        self._name(result, target)
-        return result
-
-    def _name(self, result: ZipResult, path: Path) -> None:
-        result.name = display(path.name)
-        result.path = to_uri(str(path))
-        result.location = display(path)
-
-    def _published(self, checkpoint: Json) -> ZipResult | None:
-        """The result of an attempt that died while it published, if its archive has its final name already."""
-        result = msgspec.convert(checkpoint["result"], ZipResult)
-        with os.scandir(self._plan.target.parent) as entries:
-            for entry in entries:
-                if entry.inode() == checkpoint["ino"] and not entry.name.endswith(f".{self._job.id}.part"):
-                    self._name(result, self._plan.target.with_name(entry.name))
-                    return result
-        return None
-
-
-def _never_stop() -> None:
-    """Removing sources is not interrupted: the archive that holds them is published already."""

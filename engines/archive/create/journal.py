@@ -114,6 +114,14 @@ class Journal:
         self._running = self._thread.submit(self._commit, members, checkpoint)
 
     def _commit(self, members: list[Packed], checkpoint: Json) -> None:
+        self._append(members)
+        self._output.sync()
+        if self._dropped:
+            return
+        self._job.save({**checkpoint, "journal": self._length})
+        self.committed = True
+
+    def _append(self, members: list[Packed]) -> None:
         body = msgspec.msgpack.encode(members)
         if self._fd < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if self._length else os.O_TRUNC)
@@ -125,20 +133,26 @@ class Journal:
             self._length += written
             frame = frame[written:]
         os.fdatasync(self._fd)
-        self._output.sync()
-        if self._dropped:
-            return
-        self._job.save({**checkpoint, "journal": self._length})
-        self.committed = True
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool) -> int:
         """Wait for a commit under way; nothing is committed afterwards.
+
+        Args:
+            whole: Let the journal hold all members, durably.
+
+        Returns:
+            Its length if it does, else 0.
 
         Raises:
             OSError: It failed.
         """
         if self._running is not None:
             self._running.result()
+        if not whole:
+            return 0
+        self._running = self._thread.submit(self._append, self.fresh)
+        self._running.result()
+        return self._length
 
     def close(self, *, wait: bool) -> None:
         """Stop; errors are of no interest any more.
