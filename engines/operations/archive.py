@@ -260,6 +260,7 @@ ARCHIVE: Final = (
         run="engines.archive.create.convert:run",
         reply="engines.archive.create.result:convert_reply",
         check="engines.archive.create.checks:check_convert",
+        resumable="engines.archive.create.convert:resumes",
         writes=True,
         output="path",
         examples=("convert old.zip tar.zst", "convert backup.tar.gz 7z 9"),

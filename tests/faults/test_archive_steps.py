@@ -1,4 +1,4 @@
-"""A packing that dies before any step of its way: going on ends as if nothing had happened.
+"""Packing and unpacking that die before any step of its way: going on ends as if nothing had happened.
 
 The job runs in a forked child that leaves without a word before its n-th step (a checkpoint, a claim, a file opened
 for writing, renamed or removed), for every n. Then a second attempt goes on: from the checkpoint that the daemon had
@@ -7,6 +7,7 @@ heard of, and from the last durable one, as after a death of the daemon too.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -20,9 +21,11 @@ import pytest
 from engines import files
 from engines.archive.create.convert import run as convert
 from engines.archive.create.job import run as pack
+from engines.archive.extract.job import run as unpack
 from engines.job import Job
 from engines.model import Json
-from engines.operations import ArchiveFormat, Conflict, Convert, Operation, Zip
+from engines.operations import ArchiveFormat, Conflict, Convert, Operation, Unzip, Zip
+from engines.paths import to_uri
 from tests.support.jobs import RecordingJob, commit_at_once
 from tests.support.trees import noise, tool
 
@@ -87,6 +90,8 @@ def die_before(step: int, op: Operation, root: Path, log: Path) -> bool:
 def work(op: Operation, job: Job) -> None:
     if isinstance(op, Convert):
         convert(op, job)
+    elif isinstance(op, Unzip):
+        unpack(op, job)
     else:
         assert isinstance(op, Zip)
         pack(op, job)
@@ -109,44 +114,80 @@ def heard(log: Path) -> tuple[Json | None, Json | None, set[str]]:
     return saved, durable, claims
 
 
-def make(root: Path) -> None:
-    """A new tree, and an old archive of it."""
-    shutil.rmtree(root, ignore_errors=True)
-    for name, content in FILES.items():
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree, archives of it, and files that are in the way."""
+    root = tmp_path_factory.mktemp("template")
+    for name, data in FILES.items():
         path = root / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    (root / "taken.zip").write_bytes(b"another")
+        path.write_bytes(data)
     tool("7zz", "a", "-v100k", root / "old.7z", "./tree", cwd=root)
+    tool("7zz", "a", root / "plain.zip", "./tree", cwd=root)
+    tool("bsdtar", "-czf", root / "plain.tar.gz", "tree", cwd=root)
+    (root / "taken.zip").write_bytes(b"another")
+    tool("7zz", "a", root / "nested.zip", "./plain.zip", "./plain.tar.gz", "./taken.zip", cwd=root)
+    with gzip.open(root / "b.bin.gz", "wb", compresslevel=1) as file:
+        file.write(FILES["b.bin"])
+    (root / "into/tree").mkdir(parents=True)
+    (root / "into/tree/a.txt").write_bytes(b"in the way")
+    return root
 
 
-def content(archives: list[Path], into: Path) -> dict[str, bytes]:
-    """The files in archives, unpacked by 7-Zip and bsdtar."""
-    shutil.rmtree(into, ignore_errors=True)
-    into.mkdir()
-    for archive in archives:
-        if ".tar" in archive.name:
-            tool("bsdtar", "-xf", archive, "-C", into)
-        else:
-            tool("7zz", "x", "-y", f"-o{into}", archive)
-    return {str(path.relative_to(into)): path.read_bytes() for path in into.rglob("*") if path.is_file()}
+class Place:
+    """A folder that begins as a copy of the template."""
+
+    def __init__(self, template: Path, folder: Path) -> None:
+        self._template = template
+        self.root = folder / "root"
+        self.log = folder / "log"
+        self.out = folder / "out"
+
+    def begin(self) -> None:
+        """Make it anew."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.copytree(self._template, self.root)
+
+    def deaths(self, op: Operation) -> Iterator[Json | None]:
+        """Die before every step, twice if the daemon would know less; yields what it knows after it did its part."""
+        step = 0
+        while True:
+            self.begin()
+            if not die_before(step, op, self.root, self.log):
+                return
+            saved, durable, claims = heard(self.log)
+            yield restarted(saved, claims)
+            if saved != durable:
+                self.begin()
+                die_before(step, op, self.root, self.log)
+                _, durable, claims = heard(self.log)
+                yield restarted(durable, claims)
+            step += 1
+
+    def new(self) -> list[str]:
+        """Names at its top that the template has not, and with a minus those that are gone."""
+        before, now = set(os.listdir(self._template)), set(os.listdir(self.root))
+        return sorted([*(now - before), *(f"-{name}" for name in before - now)])
+
+    def files(self) -> dict[str, bytes]:
+        """All files in it."""
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+
+    def content(self, *archives: str) -> dict[str, bytes]:
+        """The files in archives, unpacked by 7-Zip and bsdtar."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.out.mkdir()
+        for name in archives:
+            if ".tar" in name:
+                tool("bsdtar", "-xf", self.root / name, "-C", self.out)
+            else:
+                tool("7zz", "x", "-y", f"-o{self.out}", self.root / name)
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
 
 
-def deaths(op: Operation, root: Path, log: Path) -> Iterator[Json | None]:
-    """Die before every step, twice if the daemon would know less; yields what it knows after it did its part."""
-    step = 0
-    while True:
-        make(root)
-        if not die_before(step, op, root, log):
-            return
-        saved, durable, claims = heard(log)
-        yield restarted(saved, claims)
-        if saved != durable:
-            make(root)
-            die_before(step, op, root, log)
-            _, durable, claims = heard(log)
-            yield restarted(durable, claims)
-        step += 1
+@pytest.fixture
+def place(template: Path, tmp_path: Path) -> Place:
+    return Place(template, tmp_path)
 
 
 def restarted(checkpoint: Json | None, claims: set[str]) -> Json | None:
@@ -163,44 +204,102 @@ PARTS = ["x.z01", "x.z02", "x.zip"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("options", "made", "read", "kept"),
+    ("options", "new", "archive"),
     [
-        ({"format": ZIP, "output": "taken.zip"}, ["taken (2).zip"], ["taken (2).zip"], True),
-        ({"format": ZIP, "output": "taken.zip", "on_conflict": Conflict.OVERWRITE}, [], ["taken.zip"], True),
-        ({"format": TGZ, "manifest": True}, ["tree.tar.gz", "tree.tar.gz.sha256"], ["tree.tar.gz"], True),
-        ({"format": SEVENZIP, "test": True}, ["tree.7z"], ["tree.7z"], True),
-        ({"format": ZIP, "output": "x.zip", "volume": "100KB"}, PARTS, ["x.zip"], True),
+        ({"format": ZIP, "output": "taken.zip"}, ["taken (2).zip"], "taken (2).zip"),
+        ({"format": ZIP, "output": "taken.zip", "on_conflict": Conflict.OVERWRITE}, [], "taken.zip"),
+        ({"format": TGZ, "manifest": True}, ["tree.tar.gz", "tree.tar.gz.sha256"], "tree.tar.gz"),
+        ({"format": SEVENZIP, "test": True}, ["tree.7z"], "tree.7z"),
+        ({"format": ZIP, "output": "x.zip", "volume": "100KB"}, PARTS, "x.zip"),
         (
             {"format": ZIP, "output": "x.zip", "volume": "100KB", "delete_source": True},
-            [*PARTS, "x.zip.sha256"],
-            ["x.zip"],
-            False,
+            ["-tree", *PARTS, "x.zip.sha256"],
+            "x.zip",
         ),
-        ({"format": TAR, "delete_source": True}, ["tree.tar", "tree.tar.sha256"], ["tree.tar"], False),
-        ({"format": SEVENZIP, "delete_source": True}, ["tree.7z", "tree.7z.sha256"], ["tree.7z"], False),
+        ({"format": TAR, "delete_source": True}, ["-tree", "tree.tar", "tree.tar.sha256"], "tree.tar"),
+        ({"format": SEVENZIP, "delete_source": True}, ["-tree", "tree.7z", "tree.7z.sha256"], "tree.7z"),
     ],
     ids=str,
 )
-def test_going_on_after_a_death_before_any_step_ends_as_if_nothing_had_happened(
-    tmp_path: Path, options: dict[str, Any], made: list[str], read: list[str], kept: bool
+def test_packing_goes_on_after_a_death_before_any_step(
+    place: Place, options: dict[str, Any], new: list[str], archive: str
 ) -> None:
-    root, log = tmp_path / "root", tmp_path / "log"
-    output = {"output": str(root / options["output"])} if "output" in options else {}
-    op = Zip(path=str(root / "tree"), level=1, **{**options, **output})
-    packed_again = 0
-    for number, checkpoint in enumerate(deaths(op, root, log)):
-        before = set(os.listdir(root))
-        job = RecordingJob(root, checkpoint=checkpoint)
+    output = {"output": str(place.root / options["output"])} if "output" in options else {}
+    op = Zip(path=str(place.root / "tree"), level=1, **{**options, **output})
+    for number, checkpoint in enumerate(place.deaths(op)):
+        before = set(os.listdir(place.root))
+        job = RecordingJob(place.root, checkpoint=checkpoint)
         result = pack(op, job)
-        expected = {"taken.zip", *(f"old.7z.{part:03d}" for part in (1, 2, 3)), *made, *(["tree"] if kept else [])}
-        assert set(os.listdir(root)) == expected, (number, checkpoint, before)
-        assert content([root / name for name in read], tmp_path / "out") == WHOLE, (number, checkpoint)
-        if result.manifest:
-            tool("sha256sum", "--quiet", "-c", root / made[-1], cwd=tmp_path / "out")
-        if "volume" in options:
-            assert result.volumes == PARTS
-        if not kept:
-            assert result.deleted == len(FILES) + 2
-        packed_again += bool(checkpoint) and any("starting anew" in line for _, line in job.logged)
+        assert place.new() == new, (number, checkpoint, before)
+        assert place.content(archive) == WHOLE, (number, checkpoint)
+        assert not any("starting anew" in line for _, line in job.logged)
+        assert result.path == to_uri(str(place.root / archive))
+        if new[-1:] == [f"{archive}.sha256"]:
+            assert result.manifest.endswith(new[-1])
+            tool("sha256sum", "--quiet", "-c", place.root / new[-1], cwd=place.out)
+        assert result.volumes == (PARTS if "volume" in options else [])
+        assert result.deleted == (len(FILES) + 2 if "delete_source" in options else 0)
     assert number > 10
-    assert not packed_again
+
+
+@pytest.mark.slow
+def test_several_archives_go_on_after_a_death_before_any_step(place: Place) -> None:
+    made = ["a.txt.zip", "b.bin.zip", "sub.zip"]
+    tree, output = str(place.root / "tree"), str(place.root / "out")
+    op = Zip(path=tree, format=ZIP, level=1, each=True, output=output, delete_source=True)
+    for number, checkpoint in enumerate(place.deaths(op)):
+        result = pack(op, RecordingJob(place.root, checkpoint=checkpoint))
+        sums = [f"{name}.sha256" for name in made]
+        assert sorted(os.listdir(place.root / "out")) == sorted([*made, *sums]), (number, checkpoint)
+        assert os.listdir(place.root / "tree") == [], (number, checkpoint)
+        assert place.content(*(f"out/{name}" for name in made)) == FILES, (number, checkpoint)
+        assert result.deleted == len(FILES) + 1
+    assert number > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "removes"), [(TGZ, True), (ZIP, False), (SEVENZIP, True)], ids=str)
+def test_a_conversion_goes_on_after_a_death_before_any_step(place: Place, form: ArchiveFormat, removes: bool) -> None:
+    name = f"new.{form}"
+    old, output = str(place.root / "old.7z.001"), str(place.root / name)
+    op = Convert(path=old, format=form, level=1, output=output, delete_source=removes)
+    new = ["-old.7z.001", "-old.7z.002", "-old.7z.003", name, f"{name}.sha256"] if removes else [name]
+    for number, checkpoint in enumerate(place.deaths(op)):
+        result = convert(op, RecordingJob(place.root, checkpoint=checkpoint))
+        assert place.new() == new, (number, checkpoint)
+        assert place.content(name) == WHOLE, (number, checkpoint)
+        assert result.deleted == (3 if removes else 0)
+        assert result.source is not None and result.source > 200_000
+    assert number > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "old.7z.001"},
+        {"path": "plain.zip"},
+        {"path": "plain.zip", "strip_root": True},
+        {"path": "plain.zip", "on_conflict": Conflict.OVERWRITE},
+        {"path": "plain.zip", "on_conflict": Conflict.SKIP},
+        {"path": "plain.zip", "destination": "into"},
+        {"path": "plain.tar.gz", "destination": "into/a/new/one"},
+        {"path": "plain.tar.gz", "destination": "into", "on_conflict": Conflict.OVERWRITE},
+        {"path": "nested.zip", "destination": "fresh", "nested": True},
+        {"path": "b.bin.gz"},
+    ],
+    ids=str,
+)
+def test_unpacking_goes_on_after_a_death_before_any_step(place: Place, options: dict[str, Any]) -> None:
+    paths: dict[str, Any] = {
+        name: str(place.root / options[name]) for name in ("path", "destination") if name in options
+    }
+    op = Unzip(**{**options, **paths})
+    place.begin()
+    unpack(op, RecordingJob(place.root))
+    expected = place.files()
+    for number, checkpoint in enumerate(place.deaths(op)):
+        before = sorted(place.files())
+        unpack(op, RecordingJob(place.root, attempt=2, checkpoint=checkpoint))
+        assert place.files() == expected, (number, checkpoint, before)
+    assert number > 8

@@ -100,6 +100,10 @@ class Place(msgspec.Struct, frozen=True):
             folder = folder.parent
         return cls(folder, target, True)
 
+    def may_hold(self, staging: Path) -> bool:
+        """Whether an earlier attempt may have staged there: the folders on the way may have been made since."""
+        return staging.parent == self.folder or (self.explicit and staging.parent in self.target.parents)
+
 
 def run(op: Unzip, job: Job) -> Unpacked:
     """Unpack an archive.
@@ -357,7 +361,7 @@ def _resume(job: Job, place: Place, identity: list[list[int]]) -> tuple[Path | N
     if not state:
         return None, {}
     staging = Path(from_uri(str(state.get("staging", ""))))
-    usable = staging.parent == place.folder and staging.is_dir() and not staging.is_symlink()
+    usable = place.may_hold(staging) and staging.is_dir() and not staging.is_symlink()
     if usable and state.get("identity") == identity and state.get("stage") != "nested":
         return staging, state
     if usable and state.get("stage") == "nested":
