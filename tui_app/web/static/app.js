@@ -1,6 +1,6 @@
 // The entry of the page: routes between views, header, statistics, filters, shortcuts, notifications.
 
-import { $, attempt, offers, plural, rate, say, size, spark, toast, uptime } from './page.js';
+import { $, attempt, el, offers, plural, rate, say, size, spark, toast, uptime } from './page.js';
 import { Live } from './live.js';
 import { act, Cards } from './cards.js';
 
@@ -157,12 +157,19 @@ async function route() {
     const here = link.dataset.nav === (other ? name : 'tasks');
     if (here) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
   }
+  const root = el('div');
+  $('view').replaceChildren(root);
   if (!other) return;
-  $('view').replaceChildren();
   const module = await import(other);
-  leave = await attempt(() => module.show($('view'), decodeURIComponent(argument), live));
+  const tidy = await attempt(() => module.show(root, decoded(argument), live));
+  if (!root.isConnected) { tidy?.(); return; } // another view was asked for meanwhile
+  leave = tidy;
   $('view').focus({ preventScroll: true });
   scrollTo(0, 0);
+}
+
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; } // an address that was mistyped
 }
 
 addEventListener('hashchange', route);

@@ -85,28 +85,28 @@ class Card {
   }
 }
 
-/** Ask for an action on some tasks (a password: for one), after a question where it cannot be taken back. */
+/** Ask for an action on some tasks (a password: for one), after a question where it cannot be taken back; whether all did it. */
 export async function act(live, ids, action) {
   const tasks = ids.map(id => live.tasks.get(id)).filter(Boolean);
   const name = tasks.length === 1 ? tasks[0].title : plural(ids.length, 'task');
-  if (action === 'cancel' && !await confirm(`Cancel ${plural(ids.length, 'task')}?`, `${name}: what is half done is removed.`, 'Cancel it')) return;
-  if (action === 'remove' && !await confirm(`Remove from the history?`, `${name}: outputs stay where they are.`, 'Remove')) return;
+  if (action === 'cancel' && !await confirm(`Cancel ${plural(ids.length, 'task')}?`, `${name}: what is half done is removed.`, 'Cancel it')) return false;
+  if (action === 'remove' && !await confirm(`Remove from the history?`, `${name}: outputs stay where they are.`, 'Remove')) return false;
   if (action === 'unlock') {
     const password = await askPassword(name);
-    if (password !== null) await attempt(async () => live.patch(await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/unlock`, { secrets: { password } })));
-    return;
+    return password !== null && attempt(async () => live.patch(await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/unlock`, { secrets: { password } })));
   }
-  await attempt(async () => {
+  return attempt(async () => {
     if (ids.length === 1 && action !== 'remove') {
       const view = await api('POST', `api/v1/tasks/${encodeURIComponent(ids[0])}/control`, { action });
       if (view?.id) live.patch(view);
-      return;
+      return true;
     }
     const answer = await api('POST', 'api/v1/tasks/bulk', { action, ids });
     const { outcomes } = answer;
     const bad = outcomes.filter(outcome => !outcome.ok);
     for (const outcome of outcomes) if (outcome.view) live.patch(outcome.view);
     if (bad.length) toast(`${bad.length} of ${outcomes.length}: ${bad[0].error?.message ?? 'refused'}`, { bad: true });
+    return !bad.length;
   });
 }
 

@@ -30,7 +30,7 @@ export async function open(live, preset = {}) {
     key = freshKey();
     for (const button of choices.children) button.setAttribute('aria-pressed', String(button.dataset.op === operation.name));
     say(summary, operation.summary);
-    fields = operation.fields.map(field => new Field(field, kept[field.name]));
+    fields = operation.fields.map(field => new Field(field, fits(field, kept[field.name]) ? kept[field.name] : undefined));
     const late = fields.filter(field => field.about.advanced);
     body.replaceChildren(...fields.filter(field => !field.about.advanced).map(field => field.root));
     if (late.length) body.append(el('details', {}, el('summary', {}, 'More'), el('div', { class: 'form' }, late.map(field => field.root))));
@@ -47,7 +47,7 @@ export async function open(live, preset = {}) {
       const told = await foretell(current, fields, live, text => tell(text), signal).catch(error => {
         if (signal.aborted) return null;
         if (!(error instanceof Problem)) throw error;
-        return { text: error.code === 'task.timeout' ? 'Too much to foretell.' : error.message, bad: error.code === 'path.missing' };
+        return { text: error.code === 'task.timeout' ? 'Too much to foretell.' : inWords(error.message, fields), bad: error.code === 'path.missing' };
       });
       if (!signal.aborted && told) tell(told.text, told.bad);
     }, TYPING);
@@ -63,6 +63,8 @@ export async function open(live, preset = {}) {
     choices.append(el('button', { type: 'button', data: { op: operation.name }, 'aria-pressed': 'false', on: { click: () => choose(operation) } }, operation.name));
   }
   form.addEventListener('input', changed);
+  // The browser says nothing of a wrong value that it cannot show.
+  form.addEventListener('invalid', event => { const folded = event.target.closest('details'); if (folded) folded.open = true; }, true);
   form.addEventListener('submit', async event => {
     event.preventDefault();
     say(problem, '');
@@ -76,7 +78,7 @@ export async function open(live, preset = {}) {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       key = freshKey(); // what was refused is not repeated under its old key
-      say(problem, error.message);
+      say(problem, inWords(error.message, fields));
     }
   });
   choose(operations.find(operation => operation.name === preset.op) ?? operations[0]);
@@ -102,6 +104,20 @@ async function sourceSize(operation, path, live, signal) {
   const entry = await lookUp(path, signal);
   const parts = [entry && !entry.folder && size(entry.size), operation.writes && live.stats && `${size(live.stats.host.disk_free)} free`];
   return { text: parts.filter(Boolean).join(', ') };
+}
+
+/** A sentence with this form's labels in place of the options of the command line; commands stay as they are. */
+function inWords(text, fields) {
+  const labels = new Map(fields.map(({ about }) => [`--${about.name.replaceAll('_', '-')}`, `“${title(about.name)}”`]));
+  return text.replace(/`[^`]*`|--[a-z][a-z-]*/g, found => labels.get(found) ?? found);
+}
+
+/** Whether a value another operation had under this name is one for this field. */
+function fits(about, value) {
+  if (about.type === 'bool') return typeof value === 'boolean';
+  if (about.repeated) return Array.isArray(value);
+  if (about.choices.length) return about.choices.includes(value);
+  return ['string', 'number'].includes(typeof value);
 }
 
 function read(fields) {
@@ -241,9 +257,10 @@ function browse(start, accepts, chosen) {
 /** The path of an entry; names with odd bytes travel as file: URIs, so that they arrive as they are on disk. */
 function join(folder, entry) {
   const base = folder.replace(/\/$/, '');
-  if (entry.uri.startsWith('file://')) return `${base.startsWith('file://') ? base : `file://${encodeURI(base)}`}/${entry.uri.slice(7)}`;
-  if (base.startsWith('file://')) return `${base}/${encodeURIComponent(entry.uri || entry.name)}`;
-  return `${base}/${entry.uri || entry.name}`;
+  const odd = base.startsWith('file://');
+  if (!entry.uri && !odd) return `${base}/${entry.name}`;
+  const name = entry.uri.startsWith('file://') ? entry.uri.slice(7) : encodeURIComponent(entry.uri || entry.name);
+  return `${odd ? base : `file://${base.split('/').map(encodeURIComponent).join('/')}`}/${name}`;
 }
 
 function trail(path, roots) {

@@ -13,7 +13,8 @@ export async function show(root) {
   const body = el('tbody');
   const count = el('span', { class: 'count' });
   const more = el('button', { type: 'button', on: { click: () => load(false) } }, 'Show more');
-  let offset = 0;
+  let cursor = '';
+  let asked = 0;
   let timer = 0;
 
   root.replaceChildren(
@@ -24,14 +25,17 @@ export async function show(root) {
   );
 
   async function load(fresh) {
-    if (fresh) offset = 0;
-    const query = new URLSearchParams({ filter: `${search.value.trim()} status:ended`.trim(), sort: 'finished', offset, limit: PAGE });
+    const mine = ++asked;
+    more.disabled = true;
+    const query = new URLSearchParams({ filter: `${search.value.trim()} status:ended`.trim(), sort: 'finished', limit: PAGE, ...(!fresh && { cursor }) });
     const page = await attempt(() => api('GET', `api/v1/tasks?${query}`));
+    if (mine !== asked) return; // another filter was typed meanwhile
+    more.disabled = false;
     if (!page) return;
     if (fresh) body.replaceChildren();
     body.append(...page.items.map(row));
-    offset += page.items.length;
-    more.hidden = offset >= page.total;
+    cursor = page.next_cursor;
+    more.hidden = cursor === null;
     count.textContent = page.total.toLocaleString('en-US');
     if (!page.total) body.append(el('tr', {}, el('td', { colspan: 7 }, search.value.trim() ? 'Nothing matches the filter.' : 'Nothing has ended yet.')));
     exports.forEach((link, index) => { link.href = url(`api/v1/history?${new URLSearchParams({ format: ['csv', 'json'][index], filter: search.value.trim() })}`); });

@@ -22,10 +22,14 @@ async function signIn(token) {
 
 form.addEventListener('submit', event => { event.preventDefault(); signIn(document.getElementById('token').value.trim()); });
 
-const code = new URLSearchParams(location.hash.slice(1)).get('code');
-if (code) {
+/** Sign in with the code in the address, if there is one; it does not stay there. */
+function signInByLink() {
+  const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  if (!code) return false;
   history.replaceState(null, '', location.pathname);
   signIn(code);
-} else {
-  document.getElementById('token').focus();
+  return true;
 }
+
+addEventListener('hashchange', signInByLink); // a link opened while this page is shown loads nothing anew
+if (!signInByLink()) document.getElementById('token').focus();

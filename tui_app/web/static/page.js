@@ -168,11 +168,18 @@ export function dialog(title, ...content) {
   const heading = el('h2', { id: `dialog-${freshKey()}` }, title);
   const close = el('button', { type: 'button', class: 'icon', 'aria-label': 'Close', on: { click: () => node.close() } }, '✕');
   const node = el('dialog', { 'aria-labelledby': heading.id }, el('div', { class: 'dialog-head' }, heading, close), ...content);
-  node.addEventListener('close', () => node.remove());
+  node.addEventListener('close', () => { raiseToasts(); node.remove(); });
   node.addEventListener('click', event => { if (event.target === node) node.close(); });
   document.body.append(node);
   node.showModal();
+  raiseToasts();
   return node;
+}
+
+/** Put the messages into what is on top: below a dialog they are neither seen nor read out. */
+function raiseToasts() {
+  const top = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document.body;
+  top.append($('toasts'), $('alerts'));
 }
 
 /** Ask before something that cannot be taken back. */

@@ -12,6 +12,7 @@ const PICTURE = /\.(jpe?g|png|webp)$/i;
 export async function show(root, id, live) {
   const base = `api/v1/tasks/${encodeURIComponent(id)}`;
   const detail = await api('GET', `${base}?log_lines=500`);
+  if (!root.isConnected) return undefined; // another view was asked for meanwhile
   let { view } = detail;
   const head = new Head(view, live);
   const result = el('div', { class: 'panels' });
@@ -110,7 +111,7 @@ class Head {
     this.offered = wanted;
     this.buttons.replaceChildren(...actions.map(action => el('button', {
       type: 'button', data: { action }, class: action === 'unlock' ? 'primary' : undefined,
-      on: { click: async () => { this.live.tasks.set(view.id, view); await act(this.live, [view.id], action); if (action === 'remove') location.hash = '#/'; } },
+      on: { click: async () => { this.live.tasks.set(view.id, view); if (await act(this.live, [view.id], action) && action === 'remove') location.hash = '#/'; } },
     }, verb(action))));
   }
 }
@@ -165,9 +166,15 @@ class Log {
     this.root = panel('Log', this.pre);
     this.root.hidden = !lines.length;
     this.first = true;
+    this.reading = Promise.resolve();
   }
 
-  async more() {
+  /** Add what is new: one reader after the other, or two would add the same lines. */
+  more() {
+    return this.reading = this.reading.catch(() => {}).then(() => this.#read());
+  }
+
+  async #read() {
     const page = await attempt(() => api('GET', `${this.base}/log?after=${this.after}`));
     if (!page) return;
     const atEnd = this.pre.scrollTop + this.pre.clientHeight >= this.pre.scrollHeight - 8;
