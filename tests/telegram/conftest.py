@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -40,3 +41,14 @@ def root(tmp_path: Path) -> Path:
     (folder / "a.txt").write_text("alpha " * 2000)
     (folder / "b <b>.txt").write_text("beta " * 2000)
     return tmp_path / "root"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of video with sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    command = (
+        "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=25:d=3 -f lavfi -i sine=d=3 -c:v libx264 -preset ultrafast"
+    )
+    subprocess.run([*command.split(), "-c:a", "aac", "-y", str(path)], check=True, timeout=60)
+    return path

@@ -166,6 +166,49 @@ async def test_cancelling_asks_first_and_no_keeps_the_task(
         await ann.sees(lambda: second.deleted)
 
 
+async def test_cancelling_asks_again_when_the_question_was_deleted(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        task = await long_task(bot)
+        ann.say("/status")
+        board = await ann.receives(lambda m: "Cancel" in str(m.buttons))
+        await ann.press(board, "Cancel")
+        question = await ann.receives(lambda m: "Yes" in str(m.buttons))
+        question.deleted = True
+        assert "cancel" in await cancel(ann, board)
+        assert (await bot.end_of(task)).state is TaskState.CANCELLED
+
+
+async def test_what_takes_longer_than_a_button_waits_is_done_all_the_same(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        asked = ann.upload("a.bin", b"data")
+        offer = await ann.receives(lambda m: m.reply_to == asked.id)
+        telegram.delays["messages.GetMessages"] = 4.0
+        assert await ann.press(offer, "Save") == "Asked for; it takes a moment."
+        await ann.receives(lambda m: "File Saved!" in m.text, limit=60)
+        asked.deleted = True
+        assert await ann.press(offer, "Save") == "Asked for; it takes a moment."
+        await ann.receives(lambda m: "its message is gone" in m.text)
+
+
+async def test_a_command_for_very_many_tasks_is_answered_in_one_message(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        for number in range(60):
+            await long_task(bot, f"{number}{'n' * 80}.bin")
+        ann.say("/status")
+        await ann.receives(lambda m: "1 running · 59 waiting" in m.text)
+        ann.say("/cancel all")
+        await ann.receives(lambda m: "cancelled" in m.text and "and 45 more" in m.text)
+
+
 async def test_reading_members_see_and_ask_but_change_nothing(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:

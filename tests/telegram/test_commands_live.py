@@ -16,17 +16,6 @@ from tests.telegram_server import TelegramServer
 pytestmark = pytest.mark.pyrogram
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds of video with sound."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    command = (
-        "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=25:d=3 -f lavfi -i sine=d=3 -c:v libx264 -preset ultrafast"
-    )
-    subprocess.run([*command.split(), "-c:a", "aac", "-y", str(path)], check=True, timeout=60)
-    return path
-
-
 def make_zip(path: Path, files: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -158,6 +147,24 @@ async def test_pause_resume_cancel_retry_and_history_by_command(
             await ann.receives(lambda m: m.text.startswith(f"{task} long.bin: queued") or "running" in m.text)
             ann.say(f"/cancel {task}")
             assert (await bot.end_of(task)).state is TaskState.CANCELLED
+
+
+async def test_history_tells_nothing_of_the_tasks_of_others(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann, ben = telegram.person("Ann"), telegram.person("Ben")
+    with extra_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann, ben, default_role="control")) as bot:
+            for person, name in ((ann, "budget 1.bin"), (ann, "budget 2.bin"), (ben, "budget 3.bin")):
+                person.say(f"/steps '{name}' --count 1")
+                await person.receives(lambda m, name=name: m.text.startswith("✅") and name in m.text)  # type: ignore[misc]
+            ben.say("/history budget")
+            await ben.receives(lambda m: m.text.startswith("History · 1"))
+            for words in (f"owner:telegram:{ann.id} budget", f"OWNER:telegram:{ann.id},telegram:{ben.id}", "x\\"):
+                said = ben.say(f"/history {words}")
+                answer = await ben.receives(lambda m, said=said: m.reply_to == said.id)  # type: ignore[misc]
+                assert "access.denied" in answer.text or answer.text == "No ended tasks."
+            assert not (await bot.tasks.stats()).counts["failed"]
 
 
 async def test_stats_id_and_help_answer(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:

@@ -97,6 +97,18 @@ async def test_pack_and_send_is_one_command(telegram: TelegramServer, tmp_path: 
         await ann.receives(lambda m: "cannot use chat 999999" in m.text)
 
 
+async def test_a_picture_goes_where_it_is_to_be_sent_too(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    ops = telegram.group("Ops")
+    (root / "clip.mp4").write_bytes(clip.read_bytes())
+    async with running_bot(telegram, tmp_path, settings_for(root, ann, allowed_chats=(ops,))):
+        ann.say(f"/thumbnail clip.mp4 --send-to {ops}")
+        await ann.receives(lambda m: m.media is not None and m.chat_id == ops)
+        assert sum(m.media is not None and m.chat_id == ann.id for m in ann.from_bot()) == 1
+
+
 async def test_a_flooded_part_costs_only_itself(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     data = noise(12 * MB)
@@ -243,6 +255,26 @@ async def test_a_cancelled_download_leaves_nothing(telegram: TelegramServer, tmp
         await bot.tasks.control([task.id], Action.CANCEL, actor=ME)
         assert (await bot.end_of(task.id)).state is TaskState.CANCELLED
         assert list((root / "Telegram").iterdir()) == []
+
+
+async def test_a_button_under_a_file_works_again_once_its_task_has_ended(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    telegram.delays["upload.GetFile"] = 0.2
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        asked = ann.upload("a.bin", noise(5 * MB))
+        offer = await ann.receives(lambda m: m.reply_to == asked.id)
+        await asyncio.gather(ann.press(offer, "Save"), ann.press(offer, "Save"))
+        task = await bot.only_task("receive")
+        await bot.tasks.control([task.id], Action.CANCEL, actor=ME)
+        assert (await bot.end_of(task.id)).state is TaskState.CANCELLED
+        telegram.delays.clear()
+        for name in ("a.bin", "a (2).bin"):
+            await ann.press(offer, "Save")
+            await ann.receives(lambda m, name=name: f"Telegram/{name}" in m.text)  # type: ignore[misc]
+        counts = (await bot.tasks.stats()).counts
+        assert (counts["completed"], counts["cancelled"]) == (2, 1)
 
 
 async def test_files_above_the_limit_go_in_parts_read_from_the_file(

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.model import Actor
+from engines.model import Action, Actor, TaskState
 from engines.settings import TasksSettings
 from tests.support.operations import added_operations
 from tests.telegram.bot import TIMING, running_bot, settings_for
@@ -170,6 +170,61 @@ async def test_an_ending_nobody_could_tell_is_told_after_a_restart(
             ann.say("/id")
             await ann.receives(lambda m: "You:" in m.text)
         assert [m for m in ann.from_bot() if "made.bin" in m.text and "Tasks" not in m.text] == told
+
+
+async def test_the_ending_of_a_second_try_is_told_after_a_restart_too(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    with added_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+            ann.say("/steps made.bin --count 100")
+            await ann.receives(lambda m: "made.bin" in m.text)
+            task = (await bot.only_task("steps")).id
+            await bot.tasks.control([task], Action.CANCEL, actor=Actor("local", "cli"))
+            await ann.receives(lambda m: m.text.startswith("🚫 Cancelled: made.bin"))
+            said = ann.say(f"/retry {task}")
+            await ann.receives(lambda m: m.reply_to == said.id)
+            await bot.service.stop()
+            assert (await bot.end_of(task)).state is TaskState.COMPLETED
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+            await ann.receives(lambda m: m.text.startswith("✅") and "made.bin" in m.text)
+
+
+async def test_commands_done_before_a_crash_are_not_done_again(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    session = tmp_path / "state" / "telegram" / "taskdeck.session"
+    with added_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+            await bot.service.connected()
+            on_disk = session.read_bytes()  # what a kill leaves: the library writes its place in the updates rarely
+            said = ann.say("/cancel all")
+            await ann.receives(lambda m: m.reply_to == said.id)
+        session.write_bytes(on_disk)
+        async with running_bot(telegram, tmp_path, settings_for(root, ann), wait=False) as bot:
+            op = {"op": "steps", "path": str(root / "new.bin"), "count": 50}
+            task = await bot.tasks.submit(op, actor=Actor("local", "cli"))
+            await bot.service.connected()
+            last = ann.say("/id")
+            await ann.receives(lambda m: m.reply_to == last.id)
+            assert (await bot.end_of(task.id)).state is TaskState.COMPLETED
+            assert sum(m.reply_to == said.id for m in ann.from_bot()) == 1
+
+
+async def test_endings_of_all_tasks_are_told_to_whom_asked_for_them(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann, ben = telegram.person("Ann"), telegram.person("Ben")
+    with added_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann, ben, notify="all")) as bot:
+            ann.say("/notify all")
+            await ann.receives(lambda m: "You are told: all" in m.text)
+            op = {"op": "steps", "path": str(root / "x.bin"), "count": 3}
+            await bot.tasks.submit(op, actor=Actor("local", "cli"))
+            await ann.receives(lambda m: m.text.startswith("✅") and "x.bin" in m.text)
+            assert ben.from_bot() == [], "he never wrote to the bot: it may not begin"
 
 
 async def test_many_tasks_against_the_edit_limit_meet_no_refusal(

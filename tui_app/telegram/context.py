@@ -67,7 +67,8 @@ class Context:
             actor=member.actor,
             options=SubmitOptions(key=key, roots=member.roots),
         )
-        self.ledger.remember(view.id, origin)
+        if not view.terminal:  # else it was asked for before under this key, and was told
+            self.ledger.remember(view.id, origin)
         return view
 
     def level(self, member: Member) -> notices.Level:

@@ -8,7 +8,7 @@ from typing import Final
 from engines.errors import TaskdeckError
 from engines.model import Action, TaskView
 from engines.names import display
-from engines.query import Query, Sort
+from engines.query import Query, Sort, parse_filter
 from tui_app.telegram import cards, commands, notices
 from tui_app.telegram.access import Member, Role
 from tui_app.telegram.commands import BUILTINS
@@ -19,6 +19,8 @@ from tui_app.telegram.ledger import Wishes
 from tui_app.telegram.tokenizer import Command
 
 _HISTORY: Final = 10
+_SHOWN: Final = 15
+"""Tasks one answer names; with two units a character even these fit one message."""
 
 Answer = Callable[[Member, Incoming, Command], Awaitable[None]]
 
@@ -86,15 +88,18 @@ class Controls:
                 return
             outcomes = await self._context.tasks.control(ids, action, actor=member.actor)
             lines = []
-            for outcome in outcomes:
+            for outcome in sorted(outcomes, key=lambda outcome: outcome.ok):  # what went wrong comes first
                 if outcome.view is not None:
                     self._follower.replace(outcome.view)
                 shown = cards.escape(outcome.id)
                 if outcome.error is not None:
-                    lines.append(f"❌ <code>{shown}</code>: {cards.escape(outcome.error.message)}")
+                    why = cards.escape(display(outcome.error.message, limit=100))
+                    lines.append(f"❌ <code>{shown}</code>: {why}")
                 elif outcome.view is not None:
                     name = cards.escape(display(outcome.view.title, limit=60))
                     lines.append(f"<code>{shown}</code> {name}: {outcome.view.state.value}")
+            if len(lines) > _SHOWN:
+                lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
             self._context.say(incoming, "\n".join(lines) or "Done.")
             self._follower.refresh()
 
@@ -111,7 +116,9 @@ class Controls:
     async def _history(self, member: Member, incoming: Incoming, command: Command) -> None:
         wanted = f"status:ended {command.rest.strip()}"
         if member.role is not Role.ADMIN:
-            wanted += f" owner:{member.owner}"
+            if parse_filter(wanted).owners - {member.owner}:
+                raise TaskdeckError("access.denied", "cannot show this history", "it belongs to somebody else")
+            wanted = f"owner:{member.owner} {wanted}"
         page = await self._context.tasks.query(Query(filter=wanted, sort=Sort.FINISHED, limit=_HISTORY))
         shown = [view for view in page.items if member.sees(view)]
         if not shown:

@@ -16,7 +16,7 @@ from tui_app.telegram.controls import Controls
 from tui_app.telegram.gateway import GatewayError, Incoming
 from tui_app.telegram.passwords import Passwords
 from tui_app.telegram.requests import File, Requests
-from tui_app.telegram.tokenizer import Command
+from tui_app.telegram.tokenizer import Command, parse_command
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +70,14 @@ class Conversation:
             return
         if not self._is_new(incoming):
             return
+        if incoming.private:
+            self._context.ledger.set_known(member.id)
         if incoming.album and incoming.document is not None:
             self._collect(member, incoming)
         else:
             files = [(incoming.id, incoming.document)] if incoming.document is not None else []
             await self._told(incoming, self._answer(member, incoming, files))
+            self._context.ledger.set_handled(incoming.chat, incoming.id)
 
     async def _told(self, incoming: Incoming, work: Coroutine[Any, Any, None]) -> None:
         """Do something for a member, who hears what went wrong."""
@@ -99,9 +102,9 @@ class Conversation:
                 self._strangers.popitem(last=False)
 
     def _is_new(self, incoming: Incoming) -> bool:
-        """Whether a message was not answered yet: after an outage Telegram delivers some twice."""
+        """Whether a message was not answered yet: after an outage or a crash Telegram delivers some twice."""
         key = (incoming.chat, incoming.id)
-        if key in self._seen:
+        if key in self._seen or self._context.ledger.handled(*key):
             return False
         self._seen[key] = None
         while len(self._seen) > _SEEN:
@@ -129,12 +132,14 @@ class Conversation:
         about = next((message for message in messages if message.text), messages[0])
         files = [(message.id, message.document) for message in messages if message.document is not None]
         await self._told(about, self._answer(member, about, files))
+        for message in messages:
+            self._context.ledger.set_handled(message.chat, message.id)
 
     # commands ------------------------------------------------------------------------------------------------
 
     async def _answer(self, member: Member, incoming: Incoming, files: Sequence[File]) -> None:
         prompted = await self._passwords.answered(incoming)
-        if prompted is not None:
+        if prompted is not None and not self._is_command(incoming.text):
             await self._passwords.unlock(member, incoming, prompted)
             return
         # Somebody else's words are not commands, but somebody else's file is welcome.
@@ -156,6 +161,15 @@ class Conversation:
             self._context.say(incoming, f"I was away; /{name} was not done. Send it again if needed.")
             return
         await self._run(member, incoming, command, files)
+
+    def _is_command(self, text: str) -> bool:
+        """Whether a text is one of our commands: that is nobody's password."""
+        try:
+            command = parse_command(text, bot=self._bot())
+        except TaskdeckError:
+            return False
+        name = command.name if command is not None else ""
+        return name in self._controls.answers or commands.operation_spec(name) is not None
 
     async def _run(self, member: Member, incoming: Incoming, command: Command, files: Sequence[File]) -> None:
         answer = self._controls.answers.get(command.name)

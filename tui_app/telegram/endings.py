@@ -23,6 +23,7 @@ from tui_app.telegram.context import Context
 from tui_app.telegram.editor import Post
 from tui_app.telegram.gateway import CAPTION_LIMIT, GatewayError, utf16
 from tui_app.telegram.ledger import Origin
+from tui_app.telegram.passwords import Passwords
 from tui_app.telegram.transfer import Transfers, is_photo
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,10 @@ OnStarted = Callable[[TaskView], Awaitable[None]]
 class Endings:
     """Tells of endings and carries on."""
 
-    def __init__(self, context: Context, transfers: Transfers) -> None:
+    def __init__(self, context: Context, transfers: Transfers, passwords: Passwords) -> None:
         self._context = context
         self._transfers = transfers
+        self._passwords = passwords
 
     async def ended(self, view: TaskView) -> None:
         """A task has ended."""
@@ -55,6 +57,7 @@ class Endings:
         if origin is None:
             await self._tell_others(view)
             return
+        await self._passwords.delete_saved(origin)
         member = self._context.access.member(origin.user, origin.chat)
         if member is not None:
             completed = view.state is TaskState.COMPLETED
@@ -63,7 +66,7 @@ class Endings:
             shown = False
             if not (completed and origin.silent_success) and self._is_told(member, view):
                 shown = await self._tell(view, detail, origin)
-            if completed and detail is not None and not shown:
+            if completed and detail is not None and not (shown and origin.send_to in (None, origin.chat)):
                 await self._carry_on(view, detail, origin, member)
             await self._tell_others(view, but=member)
         (ledger.forget if view.state is TaskState.COMPLETED else ledger.set_told)(view.id)
@@ -84,7 +87,7 @@ class Endings:
             member = self._context.access.member(number, number)
             if member is None or member == but or not member.sees(view) or view.kind is Kind.INFO:
                 continue
-            if self._context.ledger.board(member.id) is None:
+            if not self._context.ledger.known(member.id):
                 continue  # never talked to us: a bot may not begin
             if notices.wants(self._context.level(member), view, own=view.owner == member.owner):
                 detail = await self._context.tasks.detail(view.id, log_lines=0)

@@ -90,6 +90,7 @@ class Follower:
     def _take(self, update: Update) -> None:
         for view in update.rows:
             self._views[view.id] = view
+            self._context.ledger.reopen(view.id)
             locked = view.reason is WaitReason.PASSWORD
             if locked and view.id not in self._locked:
                 self._tell(self._on_locked, view)
@@ -147,7 +148,9 @@ class Follower:
         """Show the state an action has just led to."""
         if view.terminal:
             self._views.pop(view.id, None)
-        elif view.id in self._views and self._views[view.id].rev <= view.rev:
+            return
+        self._context.ledger.reopen(view.id)
+        if view.id in self._views and self._views[view.id].rev <= view.rev:
             self._views[view.id] = view
 
     def visible(self, chat: int) -> list[TaskView]:

@@ -18,6 +18,7 @@ from engines.model import Json
 
 _KEPT_PROMPTS: Final = 200
 _KEPT_TOLD: Final = 200
+_KEPT_HANDLED: Final = 500
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -40,10 +41,12 @@ class Origin(msgspec.Struct, frozen=True):
     """Tasks in the batch."""
     told: bool = False
     """Its ending was told; kept in case it is tried again."""
+    hide: int | None = None
+    """The message with the file, to be deleted once that is saved: its caption has a password."""
 
-    def at(self, place: int) -> Origin:
+    def at(self, place: int, *, hide: int | None) -> Origin:
         """The origin of one task of the batch."""
-        return msgspec.structs.replace(self, place=place)
+        return msgspec.structs.replace(self, place=place, hide=hide)
 
     def followed_by(self, then: Json, *, send_to: int | None, batch: str = "", size: int = 1) -> Origin:
         """The origin of a task whose result is used further."""
@@ -69,6 +72,8 @@ class _Content(msgspec.Struct):
     origins: dict[str, Origin] = {}
     batches: dict[str, dict[int, str]] = {}
     prompts: dict[str, str] = {}
+    handled: dict[str, None] = {}
+    known: set[int] = set()
     wishes: dict[str, Wishes] = {}
 
 
@@ -154,6 +159,13 @@ class Ledger:
                 del origins[key]
             self._dirty.set()
 
+    def reopen(self, task_id: str) -> None:
+        """A task whose ending was told is tried again: its next ending is to be told as well."""
+        origin = self._content.origins.get(task_id)
+        if origin is not None and origin.told:
+            self._content.origins[task_id] = msgspec.structs.replace(origin, told=False)
+            self._dirty.set()
+
     @property
     def open_tasks(self) -> list[str]:
         """Tasks whose ending was not told yet."""
@@ -203,10 +215,10 @@ class Ledger:
         """The task an answer to this message is meant for."""
         return self._content.prompts.get(f"{chat}:{message}")
 
-    def prompted(self, chat: int) -> list[str]:
-        """The tasks whose password was asked for in a chat, the last one first."""
-        prompts = reversed(self._content.prompts.items())
-        return [task_id for place, task_id in prompts if place.startswith(f"{chat}:")]
+    def prompted(self, chat: int, *, before: int) -> list[str]:
+        """The tasks whose password was asked for in a chat before a message, the last one first."""
+        places = ((place.partition(":"), task_id) for place, task_id in reversed(self._content.prompts.items()))
+        return [task_id for (where, _, message), task_id in places if where == str(chat) and int(message) < before]
 
     def drop_prompts(self, task_id: str) -> None:
         """The questions about a task were answered."""
@@ -214,7 +226,31 @@ class Ledger:
             del self._content.prompts[place]
             self._dirty.set()
 
+    # messages ------------------------------------------------------------------------------------------------
+
+    def set_handled(self, chat: int, message: int) -> None:
+        """A message was answered: after a crash Telegram delivers the last ones again."""
+        handled = self._content.handled
+        handled[f"{chat}:{message}"] = None
+        while len(handled) > _KEPT_HANDLED:
+            del handled[next(iter(handled))]
+        self._dirty.set()
+
+    def handled(self, chat: int, message: int) -> bool:
+        """Whether a message was answered, perhaps by an earlier run."""
+        return f"{chat}:{message}" in self._content.handled
+
     # users ---------------------------------------------------------------------------------------------------
+
+    def set_known(self, user: int) -> None:
+        """A user has written in private: only then a bot may write there."""
+        if user not in self._content.known:
+            self._content.known.add(user)
+            self._dirty.set()
+
+    def known(self, user: int) -> bool:
+        """Whether a user has ever written in private."""
+        return user in self._content.known or self.board(user) is not None
 
     def wishes(self, user: int) -> Wishes:
         """What a user chose."""

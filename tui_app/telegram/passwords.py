@@ -17,6 +17,7 @@ from tui_app.telegram.access import Member
 from tui_app.telegram.context import Context
 from tui_app.telegram.editor import Post
 from tui_app.telegram.gateway import Flood, GatewayError, Incoming, Unreachable
+from tui_app.telegram.ledger import Origin
 from tui_app.telegram.tokenizer import Command, parse_command
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ class Passwords:
     async def hide(self, incoming: Incoming, command: Command) -> None:
         """Delete a message that may hold a password, for one that could not be understood."""
         spec = commands.operation_spec(command.name)
-        if spec is not None and may_hold_secret(command, spec, answered=incoming.reply_to is not None):
+        about_file = incoming.reply_to is not None or incoming.document is not None
+        if spec is not None and may_hold_secret(command, spec, about_file=about_file):
             await self.delete(incoming)
 
     async def ask(self, view: TaskView) -> None:
@@ -90,7 +92,7 @@ class Passwords:
         if incoming.reply_to is not None or not incoming.text:
             return None
         await self._receipts(incoming.chat)
-        for task_id in self._context.ledger.prompted(incoming.chat):
+        for task_id in self._context.ledger.prompted(incoming.chat, before=incoming.id):
             with suppress(TaskdeckError):  # it was removed
                 if (await self._context.tasks.view(task_id)).reason is WaitReason.PASSWORD:
                     return task_id
@@ -136,14 +138,24 @@ class Passwords:
             self._context.editor(incoming.chat).say(Post(warning, topic=incoming.topic))
         return 0.0
 
+    async def delete_saved(self, origin: Origin) -> None:
+        """Delete the message of a file that was saved, or will not be, when its caption has a password."""
+        if origin.hide is not None:
+            private = origin.chat > 0
+            await self.delete(Incoming(origin.chat, private, origin.user, origin.hide, "", 0.0, topic=origin.topic))
+
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
 
-def may_hold_secret(command: Command, spec: OperationSpec, *, answered: bool) -> bool:
-    """Whether a command names a secret or has as many words as it would take to reach one."""
+def may_hold_secret(command: Command, spec: OperationSpec, *, about_file: bool) -> bool:
+    """Whether a command names a secret or has as many words as it would take to reach one.
+
+    Args:
+        about_file: It may be about a file it answers or came with, which stands for its first word.
+    """
     known = fields(spec.struct)
     flags = {field.flag for field in known if field.secret}
     if any(token.option and token.text.partition("=")[0] in flags for token in command.tokens):
@@ -153,4 +165,4 @@ def may_hold_secret(command: Command, spec: OperationSpec, *, answered: bool) ->
     if place is None:
         return False
     words = sum(not token.option for token in command.tokens)
-    return words > place - answered
+    return words > place - about_file

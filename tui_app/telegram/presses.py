@@ -46,21 +46,22 @@ class Presses:
         member = self._context.access.member(press.user, press.chat)
         if member is None:
             return
+        work = asyncio.create_task(self._pressed(member, press))
         try:
-            note = await asyncio.wait_for(self._pressed(member, press), _PRESS_LIMIT)
-        except TaskdeckError as error:
-            note = error.message
-        except TimeoutError:
-            note = "Asked for; it takes a moment."
-        except GatewayError as error:
-            note = error.code
-        except Exception:
-            log.exception("cannot answer a button")
-            note = "That did not work; see the daemon's log."
-        try:
-            await self._context.gateway.answer(press.id, note)
-        except GatewayError as error:
-            log.info("a button could not be answered: %s", error.code)
+            await asyncio.wait((work,), timeout=_PRESS_LIMIT)
+            late = not work.done()
+            note = "Asked for; it takes a moment." if late else (await _outcome(work))[0]
+            try:
+                await self._context.gateway.answer(press.id, note)
+            except GatewayError as error:
+                log.info("a button could not be answered: %s", error.code)
+            if late:
+                note, done = await _outcome(work)
+                if not done:
+                    post = Post(f"❌ {cards.escape(note)}", reply_to=press.message)
+                    self._context.editor(press.chat).say(post)
+        finally:
+            work.cancel()
 
     async def _pressed(self, member: Member, press: Press) -> str:
         action = cards.pressed_action(press.data)
@@ -95,7 +96,7 @@ class Presses:
         view = await self._controls.visible(member, task_id)
         member.require_task(view, action)
         if action is Action.CANCEL and not sure:
-            return self._ask_whether(press, view)
+            return await self._ask_whether(press, view)
         outcome = (await self._context.tasks.control([view.id], action, actor=member.actor))[0]
         if outcome.error is not None:
             return outcome.error.message
@@ -107,18 +108,42 @@ class Presses:
         state = outcome.view.state.value if outcome.view is not None else action.value
         return f"{display(view.title, limit=100)}: {state}"
 
-    def _ask_whether(self, press: Press, view: TaskView) -> str:
+    async def _ask_whether(self, press: Press, view: TaskView) -> str:
         """Cancelling removes what was made so far: ask before, in a message that goes when it was answered."""
         if view.terminal:
             return "It has ended."
         asked = self._context.questions.setdefault(view.id, [])
+        for chat, post in [*asked]:
+            if chat == press.chat and not await self._stands(chat, post) and (chat, post) in asked:
+                asked.remove((chat, post))
         if not any(chat == press.chat for chat, _ in asked):
             post = Post(cards.question(view), cards.question_buttons(view), reply_to=press.message)
             asked.append((press.chat, self._context.editor(press.chat).say(post)))
         return "Really? Answer below."
+
+    async def _stands(self, chat: int, post: Post) -> bool:
+        """Whether a question can still be answered: nobody has deleted it."""
+        await asyncio.wait((post.sent,))
+        try:
+            return post.id is not None and await self._context.gateway.fetch(chat, post.id) is not None
+        except GatewayError:
+            return True
 
     async def _drop_question(self, press: Press) -> None:
         for asked in self._context.questions.values():
             asked[:] = [(chat, post) for chat, post in asked if chat != press.chat or post.id != press.message]
         with contextlib.suppress(GatewayError):
             await self._context.gateway.delete(press.chat, [press.message])
+
+
+async def _outcome(work: asyncio.Task[str]) -> tuple[str, bool]:
+    """What to tell of a press, and whether it did what was wanted."""
+    try:
+        return await work, True
+    except TaskdeckError as error:
+        return error.message, False
+    except GatewayError as error:
+        return error.code, False
+    except Exception:
+        log.exception("cannot answer a button")
+        return "That did not work; see the daemon's log.", False

@@ -65,11 +65,11 @@ class Requests:
         except (TaskdeckError, GatewayError):
             await self._passwords.hide(incoming, command)  # whatever it was meant to be, one word may be a password
             raise
-        if request.secret:
-            await self._passwords.delete(incoming)
         if files:
-            await self._save(member, incoming, files, request)
+            await self._save_for(member, incoming, files, request)
         else:
+            if request.secret:
+                await self._passwords.delete(incoming)
             await self._submit(member, incoming, request)
 
     async def _read(self, member: Member, command: Command, spec: OperationSpec, *, about_files: bool) -> Request:
@@ -211,11 +211,35 @@ class Requests:
             request = Request(spec, {"op": spec.name, "path": str(inbox_folder(self._context.settings, member))})
         about = album[0]
         incoming = Incoming(press.chat, press.private, member.id, about.id, "", self._context.now(), topic=about.topic)
-        await self._save(member, incoming, files, request)
+        await self._save(member, incoming, files, request, again=True)
         return "Saving it" if len(files) == 1 else f"Saving {len(files)} files"
 
-    async def _save(self, member: Member, incoming: Incoming, files: Sequence[File], request: Request | None) -> None:
-        """Save files, then do what was asked with them."""
+    async def _save_for(self, member: Member, incoming: Incoming, files: Sequence[File], request: Request) -> None:
+        """Save the files of a command. With a password it is deleted, but not before the file that it came with."""
+        brings_file = any(message == incoming.id for message, _ in files)
+        if request.secret and not brings_file:
+            await self._passwords.delete(incoming)
+        try:
+            await self._save(member, incoming, files, request)
+        except (TaskdeckError, GatewayError):
+            if request.secret and brings_file:
+                await self._passwords.delete(incoming)
+            raise
+
+    async def _save(
+        self,
+        member: Member,
+        incoming: Incoming,
+        files: Sequence[File],
+        request: Request | None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Save files, then do what was asked with them.
+
+        Args:
+            again: What was asked for with the same words before, and has ended, is begun anew.
+        """
         member.require(Role.CONTROL, "save files")
         origin = Origin(incoming.chat, member.id, incoming.id, topic=incoming.topic)
         secrets: dict[str, str] = {}
@@ -229,7 +253,10 @@ class Requests:
             )
             name = request.spec.name if request else "save"
             key = f"telegram-{incoming.chat}-{message}-{name}-{incoming.id}"
-            view = await self._start(member, op, origin.at(place), key=key)
+            hide = message if message == incoming.id and request is not None and request.secret else None
+            view = await self._start(member, op, origin.at(place, hide=hide), key=key)
+            while again and view.terminal:
+                view = await self._start(member, op, origin.at(place, hide=hide), key=f"{key}-{view.id}")
             if secrets:
                 self._context.secrets[origin.batch or view.id] = secrets
             views.append(view)

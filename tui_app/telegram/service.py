@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -143,16 +144,17 @@ class TelegramService:
             tasks, gateway, access, Ledger(self._folder / "chats.json"), telegram, now, timing.intervals
         )
         self._transfers = Transfers(gateway, limit=file_limit)
-        self._endings = Endings(self._context, self._transfers)
-        self._follower = Follower(self._context, self._endings.ended, self._locked)
         self._passwords = Passwords(self._context)
+        self._endings = Endings(self._context, self._transfers, self._passwords)
+        self._follower = Follower(self._context, self._endings.ended, self._locked)
         self._controls = Controls(self._context, self._follower)
         self._requests = Requests(self._context, self._follower, self._passwords)
         self._presses = Presses(self._context, self._follower, self._controls, self._requests)
         self._conversation = Conversation(
             self._context, self._controls, self._requests, self._passwords, lambda: self._client.username
         )
-        self._locks: dict[int, asyncio.Lock] = {}
+        # Strangers of any number may write: a chat's lock goes with the last message that waits for it.
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._talking: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._online = asyncio.Event()

@@ -78,13 +78,16 @@ class Sender:
         """Put all parts of a slice on the server.
 
         Args:
-            mark: Where an earlier run stopped; ignored when it is too old.
+            mark: Where an earlier run stopped; when it is too old, only its message is still counted on.
 
         Raises:
             TaskdeckError: `network` when nothing gets through for a quarter of an hour.
         """
-        if mark is None or time.time() - mark.at > PARTS_KEPT:
+        if mark is None:
             mark = fresh_mark()
+        elif time.time() - mark.at > PARTS_KEPT:
+            # It may have been sent and only the answer was lost: with the same id it is not sent twice.
+            mark = msgspec.structs.replace(fresh_mark(), random_id=mark.random_id)
         run = _Run(self, piece, mark)
         await run.all()
         return run.uploaded(), run.mark()
