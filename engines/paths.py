@@ -31,9 +31,9 @@ class PathPolicy(msgspec.Struct, frozen=True):
             TaskdeckError: `settings.invalid` when a root is not an existing absolute folder.
         """
         resolved = []
-        for root in roots or (str(Path.home()),):
+        for root in roots or ("~",):
             path = os.path.expanduser(root)
-            if not os.path.isabs(path) or not os.path.isdir(path):
+            if not os.path.isabs(path) or not os.path.isdir(path):  # "~" stays as it is where there is no home
                 raise TaskdeckError(
                     "settings.invalid",
                     f"cannot use root '{display(root)}'",

@@ -1,7 +1,7 @@
 """The filter language of every face: `status:failed kind:zip since:1d holiday`, parsed once, matched on views.
 
 Terms are joined by "and"; several values of one key by "or"; "!" or "-" before a term negates it; words in
-quotes keep their spaces. Keys: status (or state), kind (operation or family), owner, face, since, before,
+double quotes keep their spaces. Keys: status (or state), kind (operation or family), owner, face, since, before,
 id; any other word is searched in title, output and error, ignoring case.
 """
 
@@ -47,8 +47,13 @@ class Filter(msgspec.Struct, frozen=True):
     """Operation names or families."""
     not_kinds: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
+    """In the form of `plain`."""
+    not_owners: frozenset[str] = frozenset()
     faces: frozenset[str] = frozenset()
+    not_faces: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
+    """Beginnings of ids."""
+    not_ids: frozenset[str] = frozenset()
     since: float | None = None
     """Created at or after."""
     before: float | None = None
@@ -62,11 +67,14 @@ class Filter(msgspec.Struct, frozen=True):
         names = {view.op, view.kind.value}
         if (self.kinds and not names & self.kinds) or names & self.not_kinds:
             return False
-        if self.owners and view.owner not in self.owners:
+        owner = plain(view.owner)
+        if (self.owners and owner not in self.owners) or owner in self.not_owners:
             return False
-        if self.faces and view.face not in self.faces:
+        if (self.faces and view.face not in self.faces) or view.face in self.not_faces:
             return False
-        if self.ids and not any(view.id.startswith(prefix) for prefix in self.ids):
+        if self.ids and not view.id.startswith(tuple(self.ids)):
+            return False
+        if view.id.startswith(tuple(self.not_ids)):
             return False
         if self.since is not None and view.created < self.since:
             return False
@@ -112,23 +120,36 @@ _STATE_WORDS: Final[dict[str, frozenset[TaskState]]] = {
 }
 
 
+def plain(name: str) -> str:
+    """A name without regard to the case of ASCII letters: as SQLite compares under NOCASE."""
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
+def _terms(text: str) -> list[str]:
+    """Words, those in double quotes as one; apostrophes and backslashes are letters like others."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.quotes, lexer.escape = True, "", '"', ""
+    try:
+        return list(lexer)
+    except ValueError:  # an open quote while typing
+        return text.replace('"', " ").split()
+
+
 def parse_filter(text: str, *, now: float | None = None) -> Filter:
     """The filter a user typed.
 
     Raises:
         TaskdeckError: `value` for an unknown status, or a time that is not understood.
     """
-    try:
-        terms = shlex.split(text.replace("'", "\\'"))
-    except ValueError:  # an open quote while typing
-        terms = text.replace('"', " ").split()
-    sets: dict[str, set[str]] = {key: set() for key in ("kinds", "not_kinds", "owners", "faces", "ids")}
+    sets: dict[str, set[str]] = {
+        name + key: set() for key in ("kinds", "owners", "faces", "ids") for name in ("", "not_")
+    }
     states: set[TaskState] = set()
     not_states: set[TaskState] = set()
     words: list[str] = []
     not_words: list[str] = []
     since = before = None
-    for term in terms:
+    for term in _terms(text):
         negated = len(term) > 1 and term[0] in "!-"
         body = term[1:] if negated else term
         key, colon, value = body.partition(":")
@@ -136,18 +157,16 @@ def parse_filter(text: str, *, now: float | None = None) -> Filter:
         if not colon or key not in KEYS:
             (not_words if negated else words).append(body.casefold())
             continue
-        values = [item for item in value.casefold().split(",") if item]
+        values = [item for item in (plain(value) if key == "owner" else value.casefold()).split(",") if item]
         if key == "status":
             for item in values:
                 (not_states if negated else states).update(_states(item))
-        elif key == "kind":
-            sets["not_kinds" if negated else "kinds"].update(values)
         elif key in ("since", "before"):
             if value:
                 moment = _moment(value, time.time() if now is None else now)
-                since, before = (moment, before) if key == "since" else (since, moment)
+                since, before = (moment, before) if (key == "since") is not negated else (since, moment)
         else:
-            sets[key + "s"].update(values)
+            sets[f"{'not_' if negated else ''}{key}s"].update(values)
     return Filter(
         states=frozenset(states),
         not_states=frozenset(not_states),

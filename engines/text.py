@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -112,7 +113,13 @@ def parse_size(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """Seconds from "90", "45s", "10m", "1h30m", "2d", "00:01:30"; raises ValueError otherwise."""
-    cleaned = text.strip().lower()
+    seconds = _duration(text.strip().lower())
+    if not math.isfinite(seconds):
+        raise ValueError(f"not a duration: {text!r}")
+    return seconds
+
+
+def _duration(cleaned: str) -> float:
     if ":" in cleaned:
         seconds = 0.0
         for part in cleaned.split(":"):

@@ -6,6 +6,7 @@ flags. Every problem is a `settings.invalid` error that names the file or the va
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ import msgspec
 from engines.errors import TaskdeckError
 from engines.names import display
 from engines.operations import ArchiveFormat
+from engines.paths import PathPolicy
 from engines.settings import GUIDE_NAMES, SECRETS, Settings
 from engines.text import parse_size
 from tui_app.locations import write_private
@@ -173,6 +175,8 @@ def store_option(path: Path, key: str, raw: Any) -> Config:
     changed = _flatten(tomllib.loads(after), path)
     settings = _build({name: _typed(options()[name], item, f"in {display(path)}") for name, item in changed.items()})
     check_values(settings, {option.key: Source(Origin.FLAG, option.key)})
+    if option.key == "roots":  # no daemon would start with them
+        PathPolicy.of(settings.roots)
     write_private(path, after)
     return load(path)
 
@@ -245,6 +249,8 @@ def _typed(option: Option, value: Any, where: str) -> Any:
             value = parse_size(value)
         except ValueError:
             raise _invalid(f"cannot use {option.key} {where}", f"'{display(value)}' is not a size") from None
+    if isinstance(value, float) and not math.isfinite(value):  # JSON knows none, and job processes are told in JSON
+        raise _invalid(f"cannot use {option.key} {where}", f"{value} is no finite number")
     try:
         return msgspec.convert(value, option.type, strict=True)
     except msgspec.ValidationError as error:

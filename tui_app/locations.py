@@ -33,11 +33,14 @@ class Locations(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, environ: Mapping[str, str] | None = None, *, config: str | None = None) -> Locations:
-        """The locations this environment names (XDG Base Directory Specification 0.8)."""
+        """The locations this environment names (XDG Base Directory Specification 0.8).
+
+        Raises:
+            TaskdeckError: `settings.invalid` when it names none and this user has no home folder.
+        """
         env = os.environ if environ is None else environ
-        home = env.get("HOME") or str(Path.home())
-        config_home = _absolute(env.get("XDG_CONFIG_HOME")) or os.path.join(home, ".config")
-        state_home = _absolute(env.get("XDG_STATE_HOME")) or os.path.join(home, ".local", "state")
+        config_home = _absolute(env.get("XDG_CONFIG_HOME")) or _below_home(env, ".config")
+        state_home = _absolute(env.get("XDG_STATE_HOME")) or _below_home(env, ".local", "state")
         runtime = _absolute(env.get("XDG_RUNTIME_DIR"))
         chosen = config or env.get("TASKDECK_CONFIG") or os.path.join(config_home, "taskdeck", "taskdeck.toml")
         state = env.get("TASKDECK_STATE") or os.path.join(state_home, "taskdeck")
@@ -136,6 +139,18 @@ def write_private(path: Path, text: str) -> None:
             raise
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _below_home(env: Mapping[str, str], *names: str) -> str:
+    home = env.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise TaskdeckError(
+            "settings.invalid",
+            "cannot tell where settings and tasks lie",
+            "this user has no home folder",
+            "set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME",
+        )
+    return os.path.join(home, *names)
 
 
 def _absolute(value: str | None) -> str | None:

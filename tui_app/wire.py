@@ -188,7 +188,7 @@ class ControlAllRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class ReorderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Change a queued task's place."""
 
-    priority: Annotated[int, Meta(ge=-100, le=100)] | None = None
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] | None = None
     move: int = 0
 
 

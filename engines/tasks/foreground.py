@@ -125,7 +125,7 @@ def run_foreground(
 ) -> tuple[Operation, Json]:
     """Run an operation to its end; returns it (without secrets) and its result as JSON.
 
-    SIGINT and SIGTERM cancel it when this is the main thread: partial outputs are removed.
+    SIGINT, SIGTERM and SIGHUP cancel it when this is the main thread: partial outputs are removed.
 
     Raises:
         TaskdeckError: What `Tasks.submit` or the job would say; `task.cancelled` when it was stopped.
@@ -152,7 +152,7 @@ def run_foreground(
 
 @contextlib.contextmanager
 def _stopping(job: ForegroundJob) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a stop while inside."""
+    """Turn SIGINT, SIGTERM and SIGHUP (unless nohup has it ignored) into a stop while inside."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -160,7 +160,10 @@ def _stopping(job: ForegroundJob) -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
         job.stopped = Stop.CANCEL
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

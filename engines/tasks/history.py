@@ -90,13 +90,18 @@ def condition(wanted: Filter) -> tuple[str, list[Any]]:
     if wanted.not_kinds:
         among("(op NOT IN @ AND kind NOT IN @)", wanted.not_kinds)
     if wanted.owners:
-        among("owner IN @", wanted.owners)
+        among("owner COLLATE NOCASE IN @", wanted.owners)
+    if wanted.not_owners:
+        among("owner COLLATE NOCASE NOT IN @", wanted.not_owners)
     if wanted.faces:
         among("face IN @", wanted.faces)
-    if wanted.ids:
-        parts.append("(" + " OR ".join("substr(id, 1, ?) = ?" for _ in wanted.ids) + ")")
-        for prefix in sorted(wanted.ids):
-            values += [len(prefix), prefix]
+    if wanted.not_faces:
+        among("face NOT IN @", wanted.not_faces)
+    for prefixes, word in ((wanted.ids, ""), (wanted.not_ids, "NOT ")):
+        if prefixes:
+            parts.append(f"{word}({' OR '.join('substr(id, 1, ?) = ?' for _ in prefixes)})")
+            for prefix in sorted(prefixes):
+                values += [len(prefix), prefix]
     if wanted.since is not None:
         parts.append("created >= ?")
         values.append(wanted.since)

@@ -46,7 +46,7 @@ def test_errors_are_those_of_a_task(tmp_path: Path) -> None:
             assert caught.value.code == code
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_cancels_and_removes_what_is_half_done(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import sys\n"
@@ -66,6 +66,7 @@ def test_signal_cancels_and_removes_what_is_half_done(tmp_path: Path, number: si
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
         env=environment(),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests may run under nohup
     )
     deadline = time.monotonic() + 20
     while not list(tmp_path.iterdir()):

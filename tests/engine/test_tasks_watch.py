@@ -158,7 +158,7 @@ def invented(source: random.Random, number: int) -> Record:
 FILTERS = [
     "", "status:failed", "status:open", "!status:ended", "kind:zip", "!kind:zip,media", "owner:ann face:web",
     "holiday", "STRASSE", "ärger", "-holiday 100%", "since:2001-10-01", "before:2030-01-01 status:done,queued",
-    "id:a,b kind:act", "it's",
+    "id:a,b kind:act", "it's", "owner:ANN", "!owner:Ann", "!face:web", "-id:a,b", "!since:2001-10-01", "!owner:ann,bob",
 ]  # fmt: skip
 
 

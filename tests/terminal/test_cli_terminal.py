@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from engines.errors import Exit
 from tests.support.station import SECONDS, Station
+from tests.support.terminal import Pty
 
 pytestmark = pytest.mark.slow
 
@@ -158,3 +160,22 @@ def test_the_daemon_survives_the_hang_up_of_the_terminal_that_started_it(tmp_pat
         assert station.run("status").returncode == 0
     finally:
         station.stop()
+
+
+@pytest.mark.parametrize(
+    ("begun", "shown"),
+    [("a\\*", r"a\*b.zip"), ("films\\ a", r"films\ and\ more"), ("ne", r"$'new\nline'"), ("\\$", r"\$\(x\)")],
+)
+def test_bash_completes_every_name(station: Station, tmp_path: Path, begun: str, shown: str) -> None:
+    for other in ("a*b.zip", "axb.zip", "films and more", "new\nline", "$(x)"):
+        (station.root / other).touch()
+    program = tmp_path / "taskdeck"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m tui_app "$@"\n')
+    program.chmod(0o755)
+    environment = station.environment | {"PATH": f"{tmp_path}:{station.environment['PATH']}", "TERM": "dumb"}
+    with Pty(["bash", "--norc", "--noprofile"], env=environment) as shell:
+        shell.send(f'cd {station.root}; eval "$(taskdeck completions bash)"; echo rea"dy"\n')
+        shell.expect("ready")
+        shell.send(f"taskdeck zip {begun}\t")
+        shell.send("\x01printf '<%q>' \n")  # at the beginning of the line, so that the words are shown
+        shell.expect(f"<taskdeck><zip><{shown}>")

@@ -152,14 +152,14 @@ def test_set_keeps_comments_and_the_rest(file: Path) -> None:
         "[web] # the page\nport = 8000 # as the guide says\n\n[tui]\nhz = 1.0\n",
     )
     set_option(file, "web.enabled", "yes")
-    set_option(file, "roots", "/b:/c")
+    set_option(file, "roots", "/usr:/tmp")
     set_option(file, "WEB_DASHBOARD_HOST", "::1")
     set_option(file, "tasks.nice", "5")
     text = file.read_text()
     assert "# mine" in text
     assert "port = 8000 # as the guide says" in text
     assert tomllib.loads(text) == {
-        "roots": ["/b", "/c"],
+        "roots": ["/usr", "/tmp"],
         "web": {"port": 8000, "enabled": True, "host": "::1"},
         "tui": {"hz": 1.0},
         "tasks": {"nice": 5},
@@ -174,6 +174,23 @@ def test_set_refuses_a_bad_value_and_leaves_the_file(file: Path) -> None:
         with pytest.raises(TaskdeckError):
             set_option(file, key, value)
     assert file.read_text() == before
+
+
+def test_set_refuses_roots_that_no_daemon_would_start_with(file: Path) -> None:
+    write(file, "roots = ['/tmp']\n")
+    with pytest.raises(TaskdeckError) as caught:
+        set_option(file, "roots", "/tmp:/nowhere at all")
+    assert caught.value.code == "settings.invalid" and "/nowhere at all" in caught.value.message
+    assert file.read_text() == "roots = ['/tmp']\n"
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_numbers_that_json_cannot_carry_to_a_job_are_refused(file: Path, value: str) -> None:
+    with pytest.raises(TaskdeckError) as caught:
+        load(write(file, f"tasks.stall_timeout = {value}\n"), environ={})
+    assert caught.value.code == "settings.invalid" and "tasks.stall_timeout" in caught.value.message
+    with pytest.raises(TaskdeckError):
+        load(file.with_name("none"), environ={"TASKDECK_TASKS_FROZEN_MINUTES": value})
 
 
 def test_set_refuses_a_layout_it_would_break() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import TaskdeckError
+from engines.paths import PathPolicy
 from tui_app.locations import SOCKET_LIMIT, Locations, private_directory, write_private
 from tui_app.web.server import bind_unix
 
@@ -28,6 +29,17 @@ def test_xdg_is_followed_and_relative_values_are_ignored(tmp_path: Path) -> None
     assert plain.config == Path("/c/taskdeck/taskdeck.toml")
     assert plain.socket() == plain.state / "taskdeck.sock"
     assert at(tmp_path).socket() == tmp_path / "run" / "taskdeck" / "taskdeck.sock"
+
+
+def test_who_has_no_home_names_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user who is in no database
+    assert Locations.of({"XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c"}).state == Path("/s/taskdeck")
+    with pytest.raises(TaskdeckError) as caught:
+        Locations.of({"XDG_STATE_HOME": "/s"})
+    assert caught.value.code == "settings.invalid"
+    with pytest.raises(TaskdeckError) as caught:
+        PathPolicy.of(())
+    assert caught.value.code == "settings.invalid"
 
 
 def test_no_socket_path_is_too_long_for_the_kernel(tmp_path: Path) -> None:

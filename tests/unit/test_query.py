@@ -45,6 +45,16 @@ FAILED = view(state=TaskState.FAILED, error=ErrorInfo("disk.full", "The disk is 
         ("!kind:compress", False, False),
         ("owner:ann face:web", True, True),
         ("owner:bob", False, False),
+        ("owner:Ann", True, True),
+        ("!owner:ann", False, False),
+        ("-owner:bob", True, True),
+        ("!face:web", False, False),
+        ("!face:tui,cli", True, True),
+        ("-id:abc", False, False),
+        ("!id:x", True, True),
+        ("!since:1d", True, True),
+        ("!before:1d", False, False),
+        ("since:1d", False, False),
         ("id:abc", True, True),
         ("id:bc", False, False),
         ("HOLIDAY", True, True),
@@ -109,3 +119,15 @@ def test_what_moves_comes_first_then_what_waits_then_what_ended_last() -> None:
 def test_every_order_tells_any_two_tasks_apart(sort: Sort) -> None:
     keys = [sort_key(view(id=name), sort) for name in ("a", "b")]
     assert keys[0] < keys[1]
+
+
+@pytest.mark.parametrize("text", ['"bob\'s file"', "bob's", "'", "a\\b", '"a\\b c"', "back\\"])
+def test_apostrophes_and_backslashes_are_letters(text: str) -> None:
+    assert parse_filter(text).words == (text.strip('"'),)
+
+
+@pytest.mark.parametrize("text", ["since:nan", "before:inf", "since:nan:1"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(TaskdeckError) as caught:
+        parse_filter(text)
+    assert caught.value.code == "value"

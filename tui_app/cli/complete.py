@@ -29,8 +29,7 @@ _taskdeck() {
     COMPREPLY=()
     words=$(command "${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) || return
     if [[ $words == __paths__ ]]; then
-        compopt -o filenames 2>/dev/null
-        COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+        compopt -o default  # names as the shell itself completes and quotes them
         return
     fi
     while IFS=$'\t' read -r word _; do found+=("$word"); done <<<"$words"

@@ -17,6 +17,7 @@ from tui_app.cli.parser import command_parser, find_command, parse_program
 
 def run(argv: list[str]) -> int:
     """Run one command line; returns its exit status and never raises."""
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -39,6 +40,17 @@ def run(argv: list[str]) -> int:
             raise
         status = _tell(_explained(error), argv)
     return int(status)
+
+
+def _open_missing_streams() -> None:
+    """Let standard streams that the caller has closed lead nowhere; else the next file opened would stand for them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(opened, True)
+            setattr(sys, name, os.fdopen(opened, mode, closefd=False))
 
 
 def _explained(error: Exception) -> TaskdeckError:
