@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -162,6 +162,28 @@ def open_folder(path: str | Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+Mark = list[int]
+"""Inode number and size of a finished file: it is known by them whatever its name is by now. For checkpoints."""
+
+
+def mark_of(path: str | Path) -> Mark:
+    """The mark of a file."""
+    info = os.stat(path)
+    return [info.st_ino, info.st_size]
+
+
+def find_marked(folder: Path, marks: Sequence[Mark]) -> list[Path] | None:
+    """The files with these marks in a folder; None when one of them is gone."""
+    wanted = {inode: number for number, (inode, _) in enumerate(marks)}
+    found: dict[int, Path] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            number = wanted.get(entry.inode())
+            if number is not None and entry.stat(follow_symlinks=False).st_size == marks[number][1]:
+                found[number] = folder / entry.name
+    return [found[number] for number in range(len(marks))] if len(found) == len(marks) else None
 
 
 def sync_file(path: str | Path) -> None:

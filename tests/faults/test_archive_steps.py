@@ -1,31 +1,26 @@
 """Packing and unpacking that die before any step of its way: going on ends as if nothing had happened.
 
-The job runs in a forked child that leaves without a word before its n-th step (a checkpoint, a claim, a file opened
-for writing, renamed or removed), for every n. Then a second attempt goes on: from the checkpoint that the daemon had
-heard of, and from the last durable one, as after a death of the daemon too.
+The job runs in a forked child that leaves without a word before its n-th step, for every n. Then a second attempt goes
+on: from the checkpoint that the daemon had heard of, and from the last durable one, as after a death of the daemon too.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines import files
 from engines.archive.create.convert import run as convert
 from engines.archive.create.job import run as pack
 from engines.archive.extract.job import run as unpack
-from engines.job import Job
-from engines.model import Json
-from engines.operations import ArchiveFormat, Conflict, Convert, Operation, Unzip, Zip
+from engines.operations import ArchiveFormat, Conflict, Convert, Unzip, Zip
 from engines.paths import to_uri
+from tests.support.dying import Place, content
 from tests.support.jobs import RecordingJob, commit_at_once
 from tests.support.trees import noise, tool
 
@@ -36,82 +31,6 @@ FILES = {"a.txt": b"alpha", "b.bin": noise(150_000, 1), "sub/c.txt": b"gamma", "
 @pytest.fixture(autouse=True)
 def eager_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     commit_at_once(monkeypatch)
-
-
-class Dying(RecordingJob):
-    """Writes what it is told to a file, and ends its process before step `last`."""
-
-    def __init__(self, root: Path, log: Path, last: int) -> None:
-        super().__init__(root)
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        self._left = last
-        sys.addaudithook(self._hear)
-
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"):
-            self._step()
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            os._exit(9)
-
-    def _tell(self, what: str, value: Any) -> None:
-        self._step()
-        os.write(self._log, json.dumps([what, value]).encode() + b"\n")
-
-    def save(self, checkpoint: Json) -> None:
-        self._tell("save", checkpoint)
-
-    def claim(self, path: Path) -> Path:
-        self._tell("claim", os.fspath(path))
-        return path
-
-    def release(self, path: Path) -> None:
-        self._tell("release", os.fspath(path))
-
-
-def die_before(step: int, op: Operation, root: Path, log: Path) -> bool:
-    """Run in a child that dies before a step; whether it did."""
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            work(op, Dying(root, log, step))
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, 9)
-    return status != 0
-
-
-def work(op: Operation, job: Job) -> None:
-    if isinstance(op, Convert):
-        convert(op, job)
-    elif isinstance(op, Unzip):
-        unpack(op, job)
-    else:
-        assert isinstance(op, Zip)
-        pack(op, job)
-
-
-def heard(log: Path) -> tuple[Json | None, Json | None, set[str]]:
-    """The last checkpoint, the last durable one, and the claims."""
-    saved: Json | None = None
-    durable: Json | None = None
-    claims: set[str] = set()
-    for line in log.read_bytes().splitlines():
-        what, value = json.loads(line)
-        if what == "save":
-            saved = value
-        elif what == "claim":
-            durable = saved
-            claims.add(value)
-        else:
-            claims.discard(value)
-    return saved, durable, claims
 
 
 @pytest.fixture(scope="module")
@@ -134,68 +53,22 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Place:
-    """A folder that begins as a copy of the template."""
-
-    def __init__(self, template: Path, folder: Path) -> None:
-        self._template = template
-        self.root = folder / "root"
-        self.log = folder / "log"
-        self.out = folder / "out"
-
-    def begin(self) -> None:
-        """Make it anew."""
-        shutil.rmtree(self.root, ignore_errors=True)
-        shutil.copytree(self._template, self.root)
-
-    def deaths(self, op: Operation) -> Iterator[Json | None]:
-        """Die before every step, twice if the daemon would know less; yields what it knows after it did its part."""
-        step = 0
-        while True:
-            self.begin()
-            if not die_before(step, op, self.root, self.log):
-                return
-            saved, durable, claims = heard(self.log)
-            yield restarted(saved, claims)
-            if saved != durable:
-                self.begin()
-                die_before(step, op, self.root, self.log)
-                _, durable, claims = heard(self.log)
-                yield restarted(durable, claims)
-            step += 1
-
-    def new(self) -> list[str]:
-        """Names at its top that the template has not, and with a minus those that are gone."""
-        before, now = set(os.listdir(self._template)), set(os.listdir(self.root))
-        return sorted([*(now - before), *(f"-{name}" for name in before - now)])
-
-    def files(self) -> dict[str, bytes]:
-        """All files in it."""
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
-
-    def content(self, *archives: str) -> dict[str, bytes]:
-        """The files in archives, unpacked by 7-Zip and bsdtar."""
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.out.mkdir()
-        for name in archives:
-            if ".tar" in name:
-                tool("bsdtar", "-xf", self.root / name, "-C", self.out)
-            else:
-                tool("7zz", "x", "-y", f"-o{self.out}", self.root / name)
-        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
 def place(template: Path, tmp_path: Path) -> Place:
     return Place(template, tmp_path)
 
 
-def restarted(checkpoint: Json | None, claims: set[str]) -> Json | None:
-    """What the daemon does before it tries again: without a checkpoint, claimed paths go."""
-    if checkpoint is None:
-        for path in claims:
-            files.remove(path)
-    return checkpoint
+def unpacked(place: Place, *archives: str) -> Path:
+    """A folder with the files of archives, unpacked by 7-Zip and bsdtar."""
+    out = place.root.with_name("out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for name in archives:
+        if ".tar" in name:
+            tool("bsdtar", "-xf", place.root / name, "-C", out)
+        else:
+            tool("7zz", "x", "-y", f"-o{out}", place.root / name)
+    return out
 
 
 WHOLE = {f"tree/{name}": data for name, data in FILES.items()}
@@ -226,17 +99,18 @@ def test_packing_goes_on_after_a_death_before_any_step(
 ) -> None:
     output = {"output": str(place.root / options["output"])} if "output" in options else {}
     op = Zip(path=str(place.root / "tree"), level=1, **{**options, **output})
-    for number, checkpoint in enumerate(place.deaths(op)):
+    for number, checkpoint in enumerate(place.deaths(partial(pack, op))):
         before = set(os.listdir(place.root))
         job = RecordingJob(place.root, checkpoint=checkpoint)
         result = pack(op, job)
         assert place.new() == new, (number, checkpoint, before)
-        assert place.content(archive) == WHOLE, (number, checkpoint)
+        out = unpacked(place, archive)
+        assert content(out) == WHOLE, (number, checkpoint)
         assert not any("starting anew" in line for _, line in job.logged)
         assert result.path == to_uri(str(place.root / archive))
         if new[-1:] == [f"{archive}.sha256"]:
             assert result.manifest.endswith(new[-1])
-            tool("sha256sum", "--quiet", "-c", place.root / new[-1], cwd=place.out)
+            tool("sha256sum", "--quiet", "-c", place.root / new[-1], cwd=out)
         assert result.volumes == (PARTS if "volume" in options else [])
         assert result.deleted == (len(FILES) + 2 if "delete_source" in options else 0)
     assert number > 10
@@ -247,12 +121,12 @@ def test_several_archives_go_on_after_a_death_before_any_step(place: Place) -> N
     made = ["a.txt.zip", "b.bin.zip", "sub.zip"]
     tree, output = str(place.root / "tree"), str(place.root / "out")
     op = Zip(path=tree, format=ZIP, level=1, each=True, output=output, delete_source=True)
-    for number, checkpoint in enumerate(place.deaths(op)):
+    for number, checkpoint in enumerate(place.deaths(partial(pack, op))):
         result = pack(op, RecordingJob(place.root, checkpoint=checkpoint))
         sums = [f"{name}.sha256" for name in made]
         assert sorted(os.listdir(place.root / "out")) == sorted([*made, *sums]), (number, checkpoint)
         assert os.listdir(place.root / "tree") == [], (number, checkpoint)
-        assert place.content(*(f"out/{name}" for name in made)) == FILES, (number, checkpoint)
+        assert content(unpacked(place, *(f"out/{name}" for name in made))) == FILES, (number, checkpoint)
         assert result.deleted == len(FILES) + 1
     assert number > 30
 
@@ -264,10 +138,10 @@ def test_a_conversion_goes_on_after_a_death_before_any_step(place: Place, form: 
     old, output = str(place.root / "old.7z.001"), str(place.root / name)
     op = Convert(path=old, format=form, level=1, output=output, delete_source=removes)
     new = ["-old.7z.001", "-old.7z.002", "-old.7z.003", name, f"{name}.sha256"] if removes else [name]
-    for number, checkpoint in enumerate(place.deaths(op)):
+    for number, checkpoint in enumerate(place.deaths(partial(convert, op))):
         result = convert(op, RecordingJob(place.root, checkpoint=checkpoint))
         assert place.new() == new, (number, checkpoint)
-        assert place.content(name) == WHOLE, (number, checkpoint)
+        assert content(unpacked(place, name)) == WHOLE, (number, checkpoint)
         assert result.deleted == (3 if removes else 0)
         assert result.source is not None and result.source > 200_000
     assert number > 20
@@ -298,7 +172,7 @@ def test_unpacking_goes_on_after_a_death_before_any_step(place: Place, options: 
     place.begin()
     unpack(op, RecordingJob(place.root))
     expected = place.files()
-    for number, checkpoint in enumerate(place.deaths(op)):
+    for number, checkpoint in enumerate(place.deaths(partial(unpack, op))):
         before = sorted(place.files())
         unpack(op, RecordingJob(place.root, attempt=2, checkpoint=checkpoint))
         assert place.files() == expected, (number, checkpoint, before)

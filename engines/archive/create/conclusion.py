@@ -21,7 +21,7 @@ from engines.archive.create.removal import remove_sources
 from engines.archive.create.result import ZipResult
 from engines.archive.create.session import Options, Tally, note
 from engines.archive.create.source import Entry
-from engines.archive.create.staging import Mark, Staging, mark_of
+from engines.archive.create.staging import Staging
 from engines.archive.manifest import SUFFIX
 from engines.archive.manifest import write as write_manifest
 from engines.job import Job
@@ -63,13 +63,16 @@ class _Checkpoint(msgspec.Struct):
     """What a checkpoint says of a packed archive."""
 
     phase: Phase
-    parts: list[Mark]
+    parts: list[files.Mark]
     journal: int
     result: ZipResult
 
 
-def recalled(checkpoint: Json | None, staging: Staging) -> Archive | None:
+def recalled(checkpoint: Json | None, staging: Staging, folder: Path) -> Archive | None:
     """The archive that a checkpoint stands for; None when it is one of an unfinished packing.
+
+    Args:
+        folder: Where it is to be.
 
     Raises:
         ValueError: It was packed, but is not there any more.
@@ -78,7 +81,7 @@ def recalled(checkpoint: Json | None, staging: Staging) -> Archive | None:
         return None
     known = msgspec.convert(checkpoint, _Checkpoint)
     staging.expect(len(known.parts))
-    parts = staging.find(known.parts)
+    parts = files.find_marked(folder, known.parts)
     if parts is None:
         raise ValueError("the packed archive is gone")
     try:
@@ -162,7 +165,9 @@ class Conclusion:
 
     def _keep(self, archive: Archive) -> None:
         """Let later attempts begin here."""
-        known = _Checkpoint(archive.phase, [mark_of(path) for path in archive.parts], archive.journal, archive.result)
+        known = _Checkpoint(
+            archive.phase, [files.mark_of(path) for path in archive.parts], archive.journal, archive.result
+        )
         self._job.save({**self._key, **msgspec.to_builtins(known)})
         self._staging.commit()
         self._staging.worth_keeping = True

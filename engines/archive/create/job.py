@@ -190,7 +190,7 @@ class Packing:
     def _run(self) -> ZipResult:
         checkpoint = self._job.checkpoint if journals.resumable(self._job.checkpoint, self._key) else None
         try:
-            archive = recalled(checkpoint, self._staging)
+            archive = recalled(checkpoint, self._staging, self._plan.target.parent)
         except ValueError as error:
             self._job.log(f"starting anew: {error}", level="warning")
             archive = checkpoint = None

@@ -13,9 +13,6 @@ from engines.archive.manifest import SUFFIX
 from engines.job import Job
 from engines.operations import ArchiveFormat
 
-Mark = list[int]
-"""Inode number and size of a file: it is known by them whatever its name is by now."""
-
 
 class Staging:
     """Claims the files beside the archive that is made, each before it exists.
@@ -63,17 +60,6 @@ class Staging:
                 os.replace(path, name)
         return names
 
-    def find(self, marks: Sequence[Mark]) -> list[Path] | None:
-        """The files with these marks, in the target's folder; None when one of them is gone."""
-        wanted = {inode: number for number, (inode, _) in enumerate(marks)}
-        found: dict[int, Path] = {}
-        with os.scandir(self._target.parent) as entries:
-            for entry in entries:
-                number = wanted.get(entry.inode())
-                if number is not None and entry.stat(follow_symlinks=False).st_size == marks[number][1]:
-                    found[number] = self._target.with_name(entry.name)
-        return [found[number] for number in range(len(marks))] if len(found) == len(marks) else None
-
     def holds(self, path: Path) -> bool:
         """Whether a path is one of the temporary ones."""
         return path in self._claimed
@@ -88,9 +74,3 @@ class Staging:
             with suppress(OSError):
                 files.remove(path)
             self._job.release(path)
-
-
-def mark_of(path: Path) -> Mark:
-    """The mark of a file."""
-    info = os.stat(path)
-    return [info.st_ino, info.st_size]
