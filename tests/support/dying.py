@@ -23,7 +23,7 @@ class Dying(RecordingJob):
 
     Args:
         step: Which one, from 0.
-        since: Steps count from the first checkpoint that has this key.
+        since: Steps count from the first checkpoint that has this key somewhere.
     """
 
     def __init__(self, root: Path, log: Path, step: int, since: str) -> None:
@@ -50,7 +50,7 @@ class Dying(RecordingJob):
         os.write(self._log, json.dumps([what, value]).encode() + b"\n")
 
     def save(self, checkpoint: Json) -> None:
-        if self._since in checkpoint:
+        if f'"{self._since}"' in json.dumps(checkpoint):
             self._since = ""
         self._tell("save", checkpoint)
 

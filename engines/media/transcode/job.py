@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from engines.media.transcode import plan as planning
 from engines.media.transcode.plan import Plan
 from engines.names import display
 from engines.operations import Conflict, Transcode
-from engines.paths import to_uri
+from engines.paths import from_uri, to_uri
 
 _SETTLED = 0.1
 # The share that must be done before the projected size is believed.
@@ -63,7 +64,21 @@ def run(op: Transcode, job: Job) -> TranscodeResult:
     return batch.settled(TranscodeResult(source=display(path), files=rows), rows)
 
 
+class _Made(msgspec.Struct, kw_only=True):
+    """The checkpoint of a result that is about to be published: if it has its name already, that was done."""
+
+    mark: files.Mark
+    target: str
+    result: TranscodeResult
+
+
 def _one(op: Transcode, job: Job) -> TranscodeResult:
+    made = (job.checkpoint or {}).get("made")
+    done = _go_on_publishing(op, job, msgspec.convert(made, _Made)) if made else None
+    return done or _convert(op, job)
+
+
+def _convert(op: Transcode, job: Job) -> TranscodeResult:
     started = time.monotonic()
     tools, path = tools_of(job), Path(op.path)
     facts = probe(job, tools, path, timeout=job.settings.media.probe_timeout)
@@ -76,25 +91,49 @@ def _one(op: Transcode, job: Job) -> TranscodeResult:
         return TranscodeResult(source=display(path.name), notes=["the target exists and was left alone"])
     files.require_space(target.parent, plan.limit or min(facts.size, 64 << 20), what=f"convert '{facts.name}'")
     result = TranscodeResult(source=display(path.name), before=facts, notes=list(plan.notes))
-    with staged(job, target) as part:
+    with staged(job, target) as part, _workshop(job, target) as folder:
         if plan.video is None:
             finished, frames = _sound(job, tools, plan, path, part), None
         elif plan.limit:
             finished = _to_size(job, tools, plan, path, part, target)
             frames = finished.frames or None
         else:
-            finished, frames = _chunked(job, tools, plan, path, part, target, result)
-        after = _verified(job, tools, plan, part, finished, frames)
-        if op.keep_if_smaller and after.size >= facts.size:
-            raise _not_smaller(plan, after.size)
-        placed = files.publish(job, part, target, conflict) or target
+            finished, frames = _chunked(job, tools, plan, path, part, folder, result)
+        result.after = _verified(job, tools, plan, part, finished, frames)
+        if op.keep_if_smaller and result.after.size >= facts.size:
+            raise _not_smaller(plan, result.after.size)
+        result.seconds, result.frames = time.monotonic() - started, finished.frames
+        files.sync_file(part)
+        made = _Made(mark=files.mark_of(part), target=to_uri(str(target)), result=result)
+        job.save({"made": msgspec.to_builtins(made)})
+        job.claim(part)  # again: the checkpoint is durable with it
+        placed = files.publish(job, part, target, conflict, sync=False) or target
+        return _published(op, path, placed, result)
+
+
+def _go_on_publishing(op: Transcode, job: Job, made: _Made) -> TranscodeResult | None:
+    """The result of an attempt that died while it published; None when what it made is gone."""
+    path, target = Path(op.path), Path(from_uri(made.target))
+    with staged(job, target) as part, _workshop(job, target):
+        found = files.find_marked(target.parent, [made.mark])
+        if found is None:
+            job.log("what the last attempt made is gone: starting again", level="warning")
+            return None
+        placed = found[0]
+        if placed == part:
+            placed = files.publish(job, part, target, _policy(op, path, target), sync=False) or target
+        return _published(op, path, placed, made.result)
+
+
+def _published(op: Transcode, path: Path, placed: Path, result: TranscodeResult) -> TranscodeResult:
+    """The result with its place; with `--replace` the source is gone then."""
     if op.replace and placed != path:
         with suppress(FileNotFoundError):
             os.unlink(path)
         files.sync_folder(path.parent)
     result.path, result.replaced = to_uri(str(placed)), op.replace
-    result.after = verify.renamed(after, display(placed.name))
-    result.seconds, result.frames = time.monotonic() - started, finished.frames
+    if result.after is not None:
+        result.after = verify.renamed(result.after, display(placed.name))
     return result
 
 
@@ -102,8 +141,13 @@ def _target(op: Transcode, path: Path, plan: Plan) -> tuple[Path, Conflict]:
     """Where the result goes. `--replace` takes the source's own place, under the new container's extension."""
     if op.replace:
         target = path.with_name(files.fit_name(path.stem, after="." + plan.extension))
-        return target, Conflict.OVERWRITE if target == path else op.on_conflict
-    return beside(path, op.output, f".{op.preset.value}", plan.extension), op.on_conflict
+    else:
+        target = beside(path, op.output, f".{op.preset.value}", plan.extension)
+    return target, _policy(op, path, target)
+
+
+def _policy(op: Transcode, path: Path, target: Path) -> Conflict:
+    return Conflict.OVERWRITE if op.replace and target == path else op.on_conflict
 
 
 def _verified(job: Job, tools: Tools, plan: Plan, part: Path, finished: Finished, frames: int | None) -> MediaFacts:
@@ -242,42 +286,42 @@ def _to_size(job: Job, tools: Tools, plan: Plan, path: Path, part: Path, target:
 
 
 def _chunked(
-    job: Job, tools: Tools, plan: Plan, path: Path, part: Path, target: Path, result: TranscodeResult
+    job: Job, tools: Tools, plan: Plan, path: Path, part: Path, folder: Path, result: TranscodeResult
 ) -> tuple[Finished, int | None]:
     """Encode by chunks, then put everything together; one run when the source cannot be entered at key frames."""
-    folder = _work_folder(job, target)
+    if job.checkpoint is None:
+        files.remove(folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    job.save({"work": to_uri(str(folder))})
+    chosen = chunks.load(job, folder, path, plan)
+    if chosen is None:
+        job.log("this container cannot be cut into chunks: after a crash the conversion starts over")
+        return _whole_file(job, tools, plan, path, part, None, 0, folder), None
+    result.chunks = len(chosen.chunks)
+    result.resumed = len(list(folder.glob("c_*.frames")))
+    if result.resumed:
+        job.log(f"going on after {result.resumed} of {result.chunks} chunks")
+    sound = _encode_sound(job, tools, plan, path, folder)
+    held = sound.stat().st_size if sound else 0
+    watch = _Watch(job, plan, "converting")
+    encoded = chunks.encode(job, tools, plan, path, folder, chosen, lambda s, n: watch(s, n + held))
+    finished = _join(job, tools, plan, path, part, folder, chosen, sound)
+    if chosen.frames != encoded.frames:
+        result.notes.append(f"{abs(chosen.frames - encoded.frames)} frames of the source could not be decoded")
+    return Finished(0, finished.errors, finished.seconds, encoded.frames, finished.size), encoded.frames
+
+
+@contextmanager
+def _workshop(job: Job, target: Path) -> Iterator[Path]:
+    """The folder of the chunks, which stays until the result has its name: the earlier attempt's when there is one."""
+    folder = files.staged_path(job, target, kind="chunks")
     try:
-        job.save({"work": to_uri(str(folder))})
-        chosen = chunks.load(job, folder, path, plan)
-        if chosen is None:
-            job.log("this container cannot be cut into chunks: after a crash the conversion starts over")
-            return _whole_file(job, tools, plan, path, part, None, 0, folder), None
-        result.chunks = len(chosen.chunks)
-        result.resumed = len(list(folder.glob("c_*.frames")))
-        if result.resumed:
-            job.log(f"going on after {result.resumed} of {result.chunks} chunks")
-        sound = _encode_sound(job, tools, plan, path, folder)
-        held = sound.stat().st_size if sound else 0
-        watch = _Watch(job, plan, "converting")
-        encoded = chunks.encode(job, tools, plan, path, folder, chosen, lambda s, n: watch(s, n + held))
-        finished = _join(job, tools, plan, path, part, folder, chosen, sound)
-        if chosen.frames != encoded.frames:
-            result.notes.append(f"{abs(chosen.frames - encoded.frames)} frames of the source could not be decoded")
-        return Finished(0, finished.errors, finished.seconds, encoded.frames, finished.size), encoded.frames
+        yield folder
     finally:
         if not job.keep_partial():
             with suppress(OSError):
                 files.remove(folder)
             job.release(folder)
-
-
-def _work_folder(job: Job, target: Path) -> Path:
-    """The folder of the chunks: the earlier attempt's when there is one."""
-    folder = files.staged_path(job, target, kind="chunks")
-    if job.checkpoint is None:
-        files.remove(folder)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _encode_sound(job: Job, tools: Tools, plan: Plan, path: Path, folder: Path) -> Path | None:
