@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import Exit
-from tests.support.station import Station, until
+from tests.support.station import SECONDS, Station, until
 from tui_app.client.launch import answers
 
 
@@ -366,7 +366,7 @@ def test_status_watch_tells_a_pipe_every_change_until_interrupted(station: Stati
         assert told != first, "the whole list again"
     assert b"watched" in told
     child.send_signal(2)
-    assert child.wait(20) == 0
+    assert child.wait(SECONDS) == 0
 
 
 def test_interrupting_a_waiting_script_detaches(station: Station) -> None:
@@ -380,7 +380,7 @@ def test_interrupting_a_waiting_script_detaches(station: Station) -> None:
         assert child.stderr is not None
         task = child.stderr.readline().split()[0].decode()
         child.send_signal(2)
-        assert child.wait(20) == Exit.DETACHED
+        assert child.wait(SECONDS) == Exit.DETACHED
     finally:
         station.run("resume", "--all")
     until(lambda: station.json("show", task)["view"]["state"] == "completed")
@@ -406,7 +406,7 @@ def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(station: 
             env=station.environment,
             stdout=full,
             stderr=subprocess.PIPE,
-            timeout=30,
+            timeout=SECONDS,
             check=False,
         )
     assert done.returncode == Exit.NO_SPACE

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import Exit
-from tests.support.station import Station, gone, until
+from tests.support.station import SECONDS, Station, gone, until
 from tui_app import wire
 from tui_app.client.launch import answers
 
@@ -178,10 +178,8 @@ def test_sigterm_ends_the_daemon_and_sighup_reads_the_settings_again(station: St
         station.locations.config.write_text("[tasks]\nlog_lines = 200\n")
         child.send_signal(signal.SIGHUP)
         until(lambda: "the settings were read again" in station.locations.log.read_text())
-        since = time.monotonic()
         child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
-        assert time.monotonic() - since < 10
+        assert child.wait(SECONDS) == 0
 
 
 def test_config_set_reaches_the_running_daemon(station: Station) -> None:
@@ -219,7 +217,7 @@ def test_a_daemon_that_cannot_start_is_explained_with_its_reason(station: Statio
 def test_systemd_is_told_when_the_daemon_is_ready(station: Station) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(station.base / "notify"))
-        listener.settimeout(20)
+        listener.settimeout(SECONDS)
         station.environment["NOTIFY_SOCKET"] = str(station.base / "notify")
         with station.serving():
             assert listener.recv(100) == b"READY=1"

@@ -8,13 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from engines.errors import TaskdeckError
 from engines.process import Tool, environment, readable
+from tests.support.station import gone, until
 
 PYTHON = sys.executable
 
@@ -101,10 +101,7 @@ def test_tool_dies_with_a_parent_that_is_killed() -> None:
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
-    while os.path.exists(f"/proc/{pid}") and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: gone(pid))
 
 
 def test_wait_for_output_takes_descriptors_beyond_1024() -> None:

@@ -68,12 +68,12 @@ def test_signal_cancels_and_removes_what_is_half_done(tmp_path: Path, number: si
         env=environment(),
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests may run under nohup
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(child.pid, number)
-    output, _ = child.communicate(timeout=10)
+    output, _ = child.communicate(timeout=60)
     assert output.decode().strip() == "task.cancelled"
     assert list(tmp_path.iterdir()) == []
 
@@ -87,6 +87,6 @@ def test_program_ends_although_a_thread_of_its_operation_is_stuck() -> None:
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2], env=environment(), timeout=20
+        [sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2], env=environment(), timeout=60
     )
     assert (done.returncode, done.stdout[:9], done.stderr) == (0, b"taskdeck ", b"")

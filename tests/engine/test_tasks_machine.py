@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ from engines.tasks import engine as engine_module
 from engines.tasks.run import End, Ending, Sink, Work
 from engines.tasks.sink import TaskSink
 from engines.tasks.states import ACTIONS, TRANSITIONS, Step
-from tests.support.workbench import ME, Deck, running
+from tests.support.workbench import DEADLINE, ME, Deck, running
 
 
 class PlayedRun:
@@ -84,7 +85,7 @@ class TaskMachine(RuleBasedStateMachine):
         self.deck: Deck
 
     def do(self, work: Any) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 20))
+        return self.loop.run_until_complete(asyncio.wait_for(work, DEADLINE))
 
     async def open(self) -> None:
         self.deck = await self.stack.enter_async_context(
@@ -94,7 +95,8 @@ class TaskMachine(RuleBasedStateMachine):
     async def quiet(self) -> None:
         """Until nothing is under way."""
         service = self.deck.service
-        for _ in range(2000):
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
             await asyncio.sleep(0)
             busy = any(record.busy or record.lock.locked() for record in service.board.records.values())
             if not busy and not service.engine._wake and not self.pending():

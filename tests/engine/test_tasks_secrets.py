@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from engines.model import Action, TaskState, WaitReason
@@ -13,7 +12,8 @@ SECRET = "correct-horse-7391"
 
 async def test_secret_is_nowhere_but_in_memory(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
-        task = await deck.act("tell", password=SECRET, number=1.0)
+        (deck.root / "tell on").touch()
+        task = await deck.act("tell", password=SECRET, text=str(deck.root / "tell on"))
         await deck.when(task.id, lambda view: view.item == "told")
         record = deck.service.board.records[task.id]
         assert SECRET not in repr(record)
@@ -21,7 +21,8 @@ async def test_secret_is_nowhere_but_in_memory(tmp_path: Path) -> None:
         for file in ("cmdline", "environ"):
             with open(f"/proc/{record.run.pid}/{file}", "rb") as shown:
                 assert SECRET.encode() not in shown.read()
-        await asyncio.sleep(0.6)  # a flush with the log lines
+        await deck.when(task.id, lambda _: not record.log_pending, "a flush of the log")
+        (deck.root / "tell on").unlink()
         view = await deck.ended(task.id)
         assert view.error is not None and SECRET not in view.error.message + view.error.detail
         _, log = await deck.service.log(task.id)

@@ -14,6 +14,7 @@ import pytest
 from engines.model import Action, TaskState
 from tests.support.hosted_deck import HostedDeck, assert_no_orphans, marked_processes
 from tests.support.operations import content
+from tests.support.station import until
 from tests.support.workbench import running
 
 KILLS = 20
@@ -58,16 +59,16 @@ async def test_job_killed_at_random_moments_finishes_with_the_same_bytes(tmp_pat
             os.kill(run.pid, signal.SIGKILL)
             await deck.when(task.id, lambda view: view.state is not TaskState.RUNNING)
         view = await deck.ended(task.id)
-        assert view.state is TaskState.COMPLETED and view.attempt > 5
+        assert view.state is TaskState.COMPLETED and view.attempt > 1, "no kill met work"
         assert (deck.root / "out").read_bytes() == content(150, 1000)
         assert [path.name for path in deck.root.iterdir()] == ["out"]
 
 
 def test_pause_survives_a_killed_daemon(tmp_path: Path) -> None:
     deck = HostedDeck(tmp_path)
-    task = deck.submit(op="steps", path=str(deck.root / "out"), count=60)
+    task = deck.submit(op="steps", path=str(deck.root / "out"), count=120)
     deck.until(task, "running")
-    time.sleep(0.7)  # past a flush of the checkpoint
+    until(lambda: deck.look(task)["done"] > 0)
     assert deck.control(task, "pause")["view"]["state"] == "paused"
     deck.kill()
     assert_no_orphans(tmp_path)
@@ -78,7 +79,7 @@ def test_pause_survives_a_killed_daemon(tmp_path: Path) -> None:
     deck.control(task, "resume")
     deck.until(task, "completed")
     deck.close()
-    assert (deck.root / "out").read_bytes() == content(60, 1000)
+    assert (deck.root / "out").read_bytes() == content(120, 1000)
     assert [path.name for path in deck.root.iterdir()] == ["out"]
 
 
@@ -86,10 +87,7 @@ def test_external_tool_dies_with_a_killed_daemon(tmp_path: Path) -> None:
     deck = HostedDeck(tmp_path)
     task = deck.submit(op="act", path="tool")
     deck.until(task, "running")
-    deadline = time.monotonic() + 10
-    while len(marked_processes(tmp_path)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(marked_processes(tmp_path)) >= 2)
     deck.kill()
     assert_no_orphans(tmp_path)
 
@@ -98,10 +96,7 @@ def test_left_over_process_that_left_its_group_is_found_at_the_next_start(tmp_pa
     deck = HostedDeck(tmp_path)
     task = deck.submit(op="act", path="escape")
     deck.until(task, "running")
-    deadline = time.monotonic() + 10
-    while len(marked_processes(tmp_path)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(marked_processes(tmp_path)) >= 2)
     deck.kill()
     time.sleep(0.2)  # what dies with the daemon has died
     left = marked_processes(tmp_path)
@@ -118,10 +113,7 @@ def test_cancelled_but_not_cleaned_task_is_cleaned_at_the_next_start(tmp_path: P
     left = deck.root / "left"
     task = deck.submit(op="act", path="deaf", text=str(left))
     deck.until(task, "running")
-    deadline = time.monotonic() + 10
-    while not (left / "inside").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until((left / "inside").exists)
     deck.kill()
     deck = HostedDeck(tmp_path)  # no checkpoint: what it left is no use and goes before it runs again
     deck.control(task, "cancel")

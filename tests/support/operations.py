@@ -143,8 +143,7 @@ def run_act(op: Act, job: Job) -> ActResult:
             job.log(f"the secret is {secret}")
             print(f"printed {secret}", flush=True)
             job.progress(1, 2, item="told")
-            deadline = time.monotonic() + op.number
-            while time.monotonic() < deadline:
+            while os.path.exists(op.text):
                 job.check()
                 time.sleep(0.01)
             raise TaskdeckError("value", "cannot act", f"{secret} was told", detail=secret)
