@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from aiohttp import WSMessage, WSMsgType
 
 from engines.model import TaskState
 from engines.tasks.api import Update, Watch
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.web_server import site, until
+from tui_app.web.guide_feed import BUSY, GuideFeed
 from tui_app.web.hub import Hub
 
 
@@ -130,3 +134,39 @@ async def test_asking_again_for_the_same_window_goes_on_with_it() -> None:
     tasks.change("t000", done=5)
     assert (await client.next()).ticks[0].done == 5
     await hub.close()
+
+
+class Flood:
+    """A client of the guide's protocol that asks for the list again and again, and reads only when told."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.lists = 0
+        self.closed = asyncio.Event()
+
+    async def send_frame(self, frame: bytes, _: WSMsgType) -> None:
+        self.transport.unsent += len(frame)
+        self.lists += frame.startswith(b'{"type":"tasks_list"')
+
+    async def __aiter__(self) -> AsyncIterator[WSMessage]:
+        for _ in range(100):
+            yield WSMessage(WSMsgType.TEXT, '{"type":"get_tasks"}', None)
+        await self.closed.wait()
+
+
+async def test_a_list_asked_for_often_is_not_piled_up(tmp_path: Path) -> None:
+    async with site(FakeTasks(seeded(400)), tmp_path) as served:
+        feed = GuideFeed(served.deck)
+        transport = Transport()
+        flood = Flood(transport)
+        serving = asyncio.create_task(feed.serve(flood, transport))  # type: ignore[arg-type]
+        await until(lambda: flood.lists > 0 or transport.unsent > BUSY)
+        await asyncio.sleep(0)  # all hundred questions are there at once
+        before = flood.lists
+        assert before <= 1
+        transport.unsent = 0  # it has read
+        await until(lambda: flood.lists > before)
+        assert flood.lists == before + 1
+        flood.closed.set()
+        await serving
+        await feed.close()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
+from engines.errors import TaskdeckError
 from engines.model import TaskState
 from engines.query import Page, Query
-from tests.support.fake_tasks import FakeTasks, make_view, seeded
+from tests.support.fake_tasks import START, FakeTasks, make_view, seeded
 from tests.support.web_server import J, Site, ask, handshake, sign_in, site
 from tui_app.web.access import Scope
 from tui_app.web.api import ROUTES
@@ -153,3 +156,20 @@ async def test_an_exported_history_holds_no_formulas(tmp_path: Path) -> None:
     assert answered["Content-Disposition"] == 'attachment; filename="taskdeck-history.csv"'
     titles = {line.split(",")[2] for line in raw.decode().splitlines()[1:]}
     assert titles == {"'=HYPERLINK(1)", "'+1", "'-1", "'@SUM(1)"}
+
+
+async def test_an_answer_that_breaks_off_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = FakeTasks([make_view(f"t{n:04d}", state=TaskState.COMPLETED, finished=START - n) for n in range(600)])
+    first = tasks.query
+
+    async def query(asked: Query) -> Page:
+        if asked.cursor:
+            raise TaskdeckError("disk.io", "cannot read the store", "it has a bad sector")
+        return await first(asked)
+
+    monkeypatch.setattr(tasks, "query", query)
+    async with site(tasks, tmp_path) as served, served.client() as http:
+        answer = await http.get("/api/v1/history")
+        with pytest.raises(aiohttp.ClientPayloadError) as broken:
+            await asyncio.wait_for(answer.read(), 20)
+    assert "Not enough data" in str(broken.value)  # a second answer inside of the first would be malformed instead

@@ -266,3 +266,18 @@ async def test_the_picker_gives_names_as_they_are_on_the_disk(
     assert sorted(os.fsencode(from_uri(path)) for path in found) == sorted(
         os.fsencode(folder) + b"/" + name for name in names
     )
+
+
+async def test_a_browser_does_not_ask_again_for_a_stream_that_has_ended(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage
+) -> None:
+    served, tasks = deck
+    done = next(view.id for view in tasks.views.values() if view.state is TaskState.COMPLETED)
+    tasks.put(tasks.views[done])
+    async with open_page(served.link()) as page:
+        await settled(page)
+        closed = """id => new Promise(done => {
+          const source = new EventSource(`api/stream/${id}`);
+          source.onerror = () => { if (source.readyState === EventSource.CLOSED) done(true); };
+        })"""
+        assert await asyncio.wait_for(page.evaluate(closed, done), 30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from tui_app.web.context import CALLER, DECK, Caller, Deck, face, user_name
 from tui_app.web.peer import PEER, Peer, peer_of
 from tui_app.web.problem import from_exception
 
+_LOG = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PUBLIC: Final = frozenset(
@@ -62,6 +64,7 @@ HEADERS: Final = CIMultiDict(
 )
 _COOP: Final = "Cross-Origin-Opener-Policy"
 """Only for what browsers call a trustworthy origin (TLS or this machine): elsewhere they ignore it, with an error."""
+_STARTED: Final = web.RequestKey("started", bool)
 _SAFE: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -85,11 +88,18 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             raise  # nobody waits for an answer; the server drops this without a word
+        if request.get(_STARTED):
+            # The head of an answer is out: a second one would stand inside its body. A cut says that it is not whole.
+            _LOG.error("%s %s broke off", request.method, request.path, exc_info=error)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from error
         return from_exception(error, request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Security headers on every response, 404 and 413 included; and the version for those who may know it."""
+    request[_STARTED] = True
     headers = response.headers
     headers.update(HEADERS)
     if request.path.removeprefix(request.app[DECK].settings.web.url_prefix).startswith(("/api", "/auth")):

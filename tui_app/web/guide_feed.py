@@ -42,14 +42,19 @@ _DECODER: Final = msgspec.json.Decoder(ClientMessage)
 
 
 class _Client:
-    __slots__ = ("behind", "pending", "socket", "stats", "transport")
+    __slots__ = ("behind", "pending", "socket", "stats", "transport", "wants_list")
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self.socket = socket
         self.transport = transport
         self.pending: set[str] = set()
         self.stats = True
+        self.wants_list = False
         self.behind = 0.0
+
+    @property
+    def busy(self) -> bool:
+        return self.transport.get_write_buffer_size() > BUSY
 
 
 class GuideFeed:
@@ -94,10 +99,17 @@ class GuideFeed:
         except msgspec.MsgspecError:
             return
         if isinstance(wanted, GetTasks):
+            client.wants_list = True
+            await self._list(client)
+        elif not client.busy:
+            await self._send(client, _ENCODER.encode(Pong()))
+
+    async def _list(self, client: _Client) -> None:
+        """The list for a client that asked: once, and when it has room, however often it asked."""
+        if client.wants_list and not client.busy:
+            client.wants_list = False
             tasks = [task_object(view) for view in self._views.values()]
             await self._send(client, _ENCODER.encode(TasksList(tasks, timestamp())))
-        else:
-            await self._send(client, _ENCODER.encode(Pong()))
 
     async def _run(self) -> None:
         watcher = await self._deck.tasks.watch(Watch(Query(limit=WINDOW), hz=1 / PERIOD))
@@ -139,11 +151,12 @@ class GuideFeed:
         for number, client in enumerate(list(self._clients), 1):
             if client.transport.is_closing():
                 self._clients.discard(client)
-            elif client.transport.get_write_buffer_size() > BUSY:
+            elif client.busy:
                 self._overdue(client)
             else:
                 client.behind = 0.0
                 await self._flush(client, cache)
+                await self._list(client)
             if number % 50 == 0:
                 await asyncio.sleep(0)
 

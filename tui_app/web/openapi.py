@@ -86,6 +86,8 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
             **{str(status): {"description": "Refused or failed.", "content": problem} for status in sorted(statuses)},
         },
     }
+    if route.events is not None:
+        found["responses"]["204"] = {"description": "The task has ended, and `Last-Event-ID` is its last event."}
     if route.body is not None:
         content = (
             {"application/json": {"schema": by_type[_key(route.body)]}} if _is_type(route.body) else {route.body: {}}

@@ -35,6 +35,8 @@ async def _stream(request: web.Request, form: Callable[[TaskView], Any], event: 
     first = await deck.tasks.view(request.match_info["id"])
     given = request.headers.get("Last-Event-ID", "")
     seen = int(given) if given.isascii() and given.isdigit() and len(given) < 20 else -1
+    if first.terminal and first.rev <= seen:
+        return web.Response(status=204)  # the one answer after which browsers do not ask again (WHATWG HTML, 9.2.3)
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
