@@ -175,10 +175,22 @@ def store_option(path: Path, key: str, raw: Any) -> Config:
     changed = _flatten(tomllib.loads(after), path)
     settings = _build({name: _typed(options()[name], item, f"in {display(path)}") for name, item in changed.items()})
     check_values(settings, {option.key: Source(Origin.FLAG, option.key)})
+    if not _is_utf8(after):  # or nobody could read the file any more
+        raise _invalid(
+            f"cannot use {option.key} on the command line", "it is no UTF-8 text, and a TOML file holds no other"
+        )
     if option.key == "roots":  # no daemon would start with them
         PathPolicy.of(settings.roots)
     write_private(path, after)
     return load(path)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_text(option: Option, text: str, where: str) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from engines.errors import TaskdeckError
 from engines.model import Json, Progress, TaskState
@@ -14,6 +14,9 @@ from engines.names import display
 from engines.tasks import rows
 from engines.tasks.record import Record
 from engines.tasks.store import Statement
+
+_MOST: Final = (1 << 63) - 1
+"""The largest number that SQLite holds."""
 
 if TYPE_CHECKING:
     from engines.tasks.engine import Engine
@@ -34,12 +37,14 @@ class TaskSink:
         """See `Sink`."""
         record = self._record
         now = time.monotonic()
-        if progress.done != record.done:
+        # A hostile archive may claim any number of bytes.
+        done, total = min(progress.done, _MOST), None if progress.total is None else min(progress.total, _MOST)
+        if done != record.done:
             record.moved = now
-        record.done, record.total, record.unit = progress.done, progress.total, progress.unit
+        record.done, record.total, record.unit = done, total, progress.unit
         record.item, record.stage = display(progress.item, limit=500), display(progress.stage, limit=100)
         if record.state is TaskState.RUNNING:
-            record.meter.add(now, progress.done)
+            record.meter.add(now, done)
         self._engine.board.report(record)
         self._engine.journal.dirty(record)
 

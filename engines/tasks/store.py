@@ -87,6 +87,7 @@ class Store:
         Raises:
             TaskdeckError: `disk.full` or `disk.io`; nothing was written then.
             sqlite3.IntegrityError: A constraint refused them.
+            OverflowError, UnicodeEncodeError: A value that SQLite cannot hold; nothing was written then.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -244,11 +245,13 @@ class Store:
                 for sql, parameters in batch.statements:
                     self._writer.execute(sql, parameters)
             self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever one batch holds, the thread lives on for the others
             if self._writer.in_transaction:
                 with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself when the disk is full
                     self._writer.execute("ROLLBACK")
-            return error if isinstance(error, sqlite3.IntegrityError) else _readable(error)
+            if isinstance(error, sqlite3.IntegrityError) or not isinstance(error, sqlite3.Error):
+                return error
+            return _readable(error)
         self.commits += 1
         return None
 

@@ -23,7 +23,7 @@ def of_ended(connection: sqlite3.Connection, wanted: Filter) -> Totals:
     where, values = condition(wanted)
     matching = f"finished IS NOT NULL{' AND ' + where if where else ''}"
     rows = connection.execute(
-        "SELECT state, count(*), sum(CASE unit WHEN 'bytes' THEN coalesce(total, done) ELSE 0 END), "  # noqa: S608
+        "SELECT state, count(*), total(CASE unit WHEN 'bytes' THEN coalesce(total, done) ELSE 0 END), "  # noqa: S608
         f"sum(max(0, finished - coalesce(started, finished))) FROM task WHERE {matching} GROUP BY state",
         values,
     ).fetchall()
@@ -33,7 +33,7 @@ def of_ended(connection: sqlite3.Connection, wanted: Filter) -> Totals:
         completed=counts.get(TaskState.COMPLETED, 0),
         failed=counts.get(TaskState.FAILED, 0),
         cancelled=counts.get(TaskState.CANCELLED, 0),
-        bytes=done[2] or 0 if done else 0,
+        bytes=int(done[2]) if done else 0,
         seconds=done[3] or 0.0 if done else 0.0,
         saved=sum(_saved(connection, op, matching, values) for op in _SAVED),
     )

@@ -243,6 +243,15 @@ def test_names_that_are_no_utf8_work(station: Station) -> None:
     assert os.path.exists(raw + b".zip")
 
 
+@pytest.mark.parametrize(
+    "words", ["zip x --key \udcff", "zip x --exclude \udcff*", "status \udcff", "cancel --filter \udcff"]
+)
+def test_words_that_are_no_utf8_are_refused_where_they_are_no_paths(station: Station, words: str) -> None:
+    (station.root / "x").touch()
+    done = station.run(*words.split(" "))
+    assert done.returncode == Exit.USAGE and "[value]" in done.stderr
+
+
 def test_a_dangling_link_and_a_trailing_slash_are_fine(station: Station) -> None:
     tree(station.root)
     (station.root / "films" / "gone").symlink_to("nowhere")

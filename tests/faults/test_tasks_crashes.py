@@ -142,3 +142,12 @@ async def test_disk_guard_freezes_writers_below_the_floor(tmp_path: Path) -> Non
         await deck.service.house.guard_disks()
         for each in (task, later):
             assert (await deck.ended(each.id)).state is TaskState.COMPLETED
+
+
+async def test_numbers_beyond_all_measure_harm_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        for _ in range(2):  # twice: also their sum is
+            view = await deck.ended((await deck.act("boast")).id)
+            assert view.state is TaskState.COMPLETED and view.total == (1 << 63) - 1
+        assert (await deck.service.totals()).bytes > 1 << 63
+        assert (await deck.ended((await deck.act("nothing")).id)).state is TaskState.COMPLETED

@@ -31,6 +31,19 @@ async def test_guilty_batch_fails_alone(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("value", [1 << 70, "\udcff"])
+async def test_value_that_sqlite_cannot_hold_fails_alone(tmp_path: Path, value: object) -> None:
+    store = Store(tmp_path / "tasks.db")
+    put = "INSERT INTO meta VALUES (?, ?)"
+    results = await asyncio.gather(
+        *(store.write([(put, (name, held))]) for name, held in (("a", "x"), ("b", value), ("c", "x"))),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, (OverflowError, UnicodeEncodeError)) for result in results] == [False, True, False]
+    assert store.read_now(lambda c: c.execute("SELECT count(*) FROM meta").fetchone()) == (2,)
+    store.close()
+
+
 async def test_many_writers_share_few_commits(tmp_path: Path) -> None:
     store = Store(tmp_path / "tasks.db")
     await asyncio.gather(

@@ -133,6 +133,9 @@ def run_act(op: Act, job: Job) -> ActResult:
         case "save and fail":
             job.save({"n": 1})
             raise TaskdeckError("value", "cannot act", "it was told to fail")
+        case "boast":
+            job.progress(1 << 70, 1 << 71)
+            job.log("said")
         case "need":
             if not job.secrets.get("password"):
                 raise TaskdeckError("password.needed", "cannot act", "a password is needed")

@@ -184,6 +184,14 @@ def test_set_refuses_roots_that_no_daemon_would_start_with(file: Path) -> None:
     assert file.read_text() == "roots = ['/tmp']\n"
 
 
+def test_set_refuses_what_toml_cannot_hold(file: Path) -> None:
+    write(file, "tui.theme = 'mine'\n")
+    with pytest.raises(TaskdeckError) as caught:
+        set_option(file, "archive.temp_dir", "/tmp/\udcff")
+    assert caught.value.code == "settings.invalid"
+    assert file.read_text() == "tui.theme = 'mine'\n"
+
+
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
 def test_numbers_that_json_cannot_carry_to_a_job_are_refused(file: Path, value: str) -> None:
     with pytest.raises(TaskdeckError) as caught:

@@ -54,12 +54,14 @@ def _open_missing_streams() -> None:
 
 
 def _explained(error: Exception) -> TaskdeckError:
-    """A full, read-only or foreign disk is no fault of ours; everything else is."""
+    """A full, read-only or foreign disk is no fault of ours, nor are words in another encoding; all else is."""
     if isinstance(error, OSError) and isinstance(error.filename, (str, bytes)):
         return unreadable(os.fsdecode(error.filename), error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         _silence(1)
         return unreadable("standard output", error)
+    if isinstance(error, UnicodeEncodeError):  # it may be a password, so it is not shown
+        return TaskdeckError("value", "cannot use the command line", "a word of it that is no path is not UTF-8 text")
     why = f"{type(error).__name__}: {error}"
     return TaskdeckError("internal", "cannot go on", why, "set TASKDECK_DEBUG=1 for the details")
 
