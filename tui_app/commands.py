@@ -55,7 +55,7 @@ class CommandSuggester:
         """Suggestions for a line."""
         first, _, rest = line.partition(" ")
         if first == "browse" and " " in line:
-            return Suggestions(len(first) + 1, await self._paths(rest))
+            return Suggestions(len(first) + 1, await self._paths(unquote(rest)))
         if first in COMMANDS and rest != line and " " in line:
             values = COMMANDS[first][1]
             items = tuple(Suggestion(value) for value in values if value.startswith(rest.strip()))

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
+from textual import events
 from textual.app import App
 from textual.notifications import Notification, Notify, SeverityLevel
 from textual.screen import Screen
@@ -34,6 +35,7 @@ from tui_app.mirror import Changes, Mirror
 from tui_app.perform import Performer
 from tui_app.places import LocalPlaces, Places
 from tui_app.remembered import Memory
+from tui_app.type_ahead import TypeAhead
 from widgets.glyphs import ASCII, UNICODE, Glyphs
 from widgets.line_view import LineView
 
@@ -52,6 +54,7 @@ _TO_READ: Final = 4.0
 """Seconds an error stands at least."""
 _SIZE_PERIOD: Final = 1.0
 _CLOSE_PATIENCE: Final = 10.0
+_LEAVE_PATIENCE: Final = 3.0
 CLIPBOARD_LIMIT: Final = 74_994
 """Bytes: the longest OSC 52 text that terminals in use take (100,000 in base64)."""
 
@@ -152,12 +155,20 @@ class Deck(App[int]):
         self.set_keymap(self.user_keys)
         self._title = ""
         self._stopped = False
+        self._typed = TypeAhead(self, super().on_event)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour variables, for themes that do not set them."""
         return dict(themes.VARIABLES)
 
     # -- life ----------------------------------------------------------------------------
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pasted texts come in here, and one has its effect before the next."""
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            await self._typed.take(event)
+        else:
+            await super().on_event(event)
+
     def on_mount(self) -> None:
         """Signals that end a session must leave a clean terminal; then attach, after the first frame."""
         loop = asyncio.get_running_loop()
@@ -187,6 +198,7 @@ class Deck(App[int]):
 
     async def action_leave(self) -> None:
         """Detach: send what was confirmed, then go."""
+        await self._sent()
         if self.performer.pending:
             try:
                 await self.performer.flush()
@@ -194,6 +206,13 @@ class Deck(App[int]):
                 self.say(error.coded, severity="error")
                 return
         self.exit(0)
+
+    async def _sent(self) -> None:
+        """Wait a little for what was asked of the engine just before, and is still on its way."""
+        asked = [worker for worker in self.workers if worker.group == "perform" and not worker.is_finished]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_PATIENCE):
+                await asyncio.gather(*(worker.wait() for worker in asked), return_exceptions=True)
 
     async def on_unmount(self) -> None:
         """However it ends (key, signal, lost terminal): close what was opened, without waiting for ever."""

@@ -106,7 +106,9 @@ class PatientDriver(LinuxDriver):
     def _run_input_thread(self) -> None:
         # A hung-up terminal makes read() fail with EIO: that is an end, not a fault worth a traceback.
         try:
-            self.run_input_thread()
+            while not self.exit_event.is_set():
+                with contextlib.suppress(UnicodeDecodeError):  # a key of a terminal that sends no UTF-8: it is lost
+                    self.run_input_thread()
         except OSError:
             self._lost()
         except BaseException:

@@ -85,8 +85,8 @@ class Link:
             reason = "the connection was closed"
             try:
                 tasks = await self._connect()
-                watcher = await tasks.watch(self.watch)
                 sent = self.watch
+                watcher = await tasks.watch(sent)
                 self._tasks, self._watcher = tasks, watcher
                 delay, tried = self._first_delay, 0
                 self._set(LinkState(up=True))

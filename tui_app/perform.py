@@ -73,8 +73,8 @@ class Performer:
         self._batches: list[list[TaskView]] = []
 
     # -- asking --------------------------------------------------------------------
-    def ask(self, action_id: str, views: Sequence[TaskView]) -> None:
-        """Do an action of the table to tasks; says why when it fits none of them."""
+    def ask(self, action_id: str, views: Sequence[TaskView], *, then: Callable[[], None] = lambda: None) -> None:
+        """Do an action of the table to tasks, and then the other thing; says why when it fits none of them."""
         spec = ACTIONS[action_id]
         assert spec.verb is not None
         if not views:
@@ -88,14 +88,20 @@ class Performer:
         verb = spec.verb
         if not spec.destructive:
             self.start(self.control(fitting, verb))
+            then()
             return
+
+        def confirmed() -> None:
+            self._confirmed(verb, fitting)
+            then()
+
         what = _what(fitting)
         question = f"{spec.label.capitalize()} {what}?"
         self._app.confirm(
             question,
             self._consequence(verb, many=len(fitting) > 1),
             yes=spec.label.capitalize(),
-            then=lambda: self._confirmed(verb, fitting),
+            then=confirmed,
         )
 
     def _consequence(self, verb: Action, *, many: bool) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 import msgspec
 
 from engines.errors import TaskdeckError
+from engines.names import display
 from engines.paths import PathPolicy, from_uri, unreadable
 from engines.text import natural
 
 if TYPE_CHECKING:
     from tui_app.wire import FilesPage
 
-_LIMIT = 2000
+LIMIT: Final = 2000
+"""Names read of a folder; the daemon gives as many."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -34,8 +37,8 @@ class Places(Protocol):
     async def roots(self) -> list[str]:
         """The allowed folders."""
 
-    async def entries(self, folder: str) -> list[Entry]:
-        """What a folder holds, folders first, by name.
+    async def entries(self, folder: str, *, prefix: str = "") -> list[Entry]:
+        """What a folder holds of names that begin so, `LIMIT` of them at most; folders first, by name.
 
         Raises:
             TaskdeckError: the folder is missing, unreadable or outside the roots.
@@ -60,24 +63,25 @@ class LocalPlaces:
         """The folder the TUI was started in."""
         return self._base
 
-    async def entries(self, folder: str) -> list[Entry]:
+    async def entries(self, folder: str, *, prefix: str = "") -> list[Entry]:
         """What a folder holds."""
-        path = str(self._policy.source(folder, base=self._base))
-        return await asyncio.to_thread(_scan, path)
+        return await asyncio.to_thread(lambda: _scan(str(self._policy.source(folder, base=self._base)), prefix))
 
 
-def _scan(path: str) -> list[Entry]:
+def _scan(path: str, prefix: str) -> list[Entry]:
     found: list[Entry] = []
     try:
         with os.scandir(path) as scan:
             for item in scan:
+                if not item.name.startswith(prefix):
+                    continue
                 try:
                     folder = item.is_dir()
                     status = item.stat(follow_symlinks=False)
                     found.append(Entry(item.name, folder, status.st_size, status.st_mtime))
                 except OSError:
                     found.append(Entry(item.name, False))
-                if len(found) >= _LIMIT:
+                if len(found) >= LIMIT:
                     break
     except OSError as error:
         raise unreadable(path, error) from None
@@ -105,14 +109,35 @@ class RemotePlaces:
         self._base = roots[0]
         return roots
 
-    async def entries(self, folder: str) -> list[Entry]:
+    async def entries(self, folder: str, *, prefix: str = "") -> list[Entry]:
         """What a folder holds."""
-        page = await self._files(folder, base=self.base())
+        page = await self._files(folder, base=self.base(), prefix=prefix)
         return [
             Entry(os.path.basename(from_uri(entry.uri)) if entry.uri else entry.name, entry.folder, entry.size,
                   entry.modified)
             for entry in page.entries
         ]  # fmt: skip
+
+
+async def find(places: Places, path: str) -> Entry | None:
+    """What stands at an absolute path, None for nothing.
+
+    Raises:
+        TaskdeckError: what reading the folder raises.
+    """
+    folder, name = os.path.split(path)
+    return next((entry for entry in await places.entries(folder, prefix=name) if entry.name == name), None)
+
+
+def typed(path: str, *, among: bool = False) -> str:
+    """A path as a line of text can hold it: itself, or a file: address where the line would lose or show wrong things.
+
+    Args:
+        path: Exact.
+        among: Whether the line holds several, with commas between.
+    """
+    plain = display(path, limit=len(path)) == path and path == path.strip() and not path.startswith("file:/")
+    return path if plain and not (among and "," in path) else "file://" + quote(os.fsencode(path))
 
 
 async def complete_path(places: Places, word: str, *, folders_only: bool = False) -> list[tuple[str, Entry]]:
@@ -122,8 +147,13 @@ async def complete_path(places: Places, word: str, *, folders_only: bool = False
     where = _home(folder) or places.base()
     try:
         entries = await places.entries(where)
+        if len(entries) >= LIMIT and tail:  # the right ones may be among those left out
+            entries = list(dict.fromkeys([*entries, *await places.entries(where, prefix=tail)]))
     except TaskdeckError:
-        roots = await places.roots()
+        try:
+            roots = await places.roots()
+        except TaskdeckError:  # of another machine that does not answer: nothing to suggest
+            return []
         return [(root, Entry(root, True)) for root in roots if root.startswith(word)]
     wanted = tail.casefold()
     return [

@@ -13,14 +13,17 @@ from engines.errors import TaskdeckError
 from engines.query import Sort
 from tui_app.locations import write_private
 
-_LARGEST: Final = 1 << 20
-Line = Annotated[str, Meta(max_length=4096)]
+_LARGEST: Final = 8 << 20
+"""Bytes: twice 200 lines as the widgets keep them, of characters of four bytes."""
+_LONGEST: Final = 4096
+_LONGEST_FILTER: Final = 1000
+Line = Annotated[str, Meta(max_length=_LONGEST)]
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One visit. Lines that held a password are never among `commands`."""
 
-    filter: Annotated[str, Meta(max_length=1000)] = ""
+    filter: Annotated[str, Meta(max_length=_LONGEST_FILTER)] = ""
     sort: Sort = Sort.STATE
     reverse: bool = False
     group: str = "none"
@@ -50,7 +53,13 @@ class Memory:
             return Remembered()
 
     def save(self, visit: Remembered) -> None:
-        """Keep a visit; a full or read-only disk loses it, and nothing else."""
+        """Keep a visit but for lines that nobody types; a full or read-only disk loses it, and nothing else."""
+        kept = msgspec.structs.replace(
+            visit,
+            filter=visit.filter if len(visit.filter) <= _LONGEST_FILTER else "",
+            commands=[line for line in visit.commands if len(line) <= _LONGEST],
+            filters=[line for line in visit.filters if len(line) <= _LONGEST],
+        )
         if self._path is not None:
             with contextlib.suppress(TaskdeckError):
-                write_private(self._path, msgspec.json.encode(visit).decode())
+                write_private(self._path, msgspec.json.encode(kept).decode())

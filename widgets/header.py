@@ -20,9 +20,6 @@ class Header(Lines):
         left = [Span(" "), Span("Taskdeck", "heading"), Span("  "), Span(where, "muted")]
         room = width - row_width(left)
         if row_width(right) > room:
-            right = [
-                Span(cut("  ".join(span.text.strip() for span in right if span.text.strip()), room - 2)),
-                Span(" "),
-            ]
-            right[0] = Span(right[0].text, "failed" if alert else "muted")
+            text = "  ".join(span.text.strip() for span in right if span.text.strip())
+            right = [Span(cut(text, room - 2, self.glyphs.ellipsis), "failed" if alert else "muted"), Span(" ")]
         self.show([fill(left, right, width)])

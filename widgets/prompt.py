@@ -5,6 +5,8 @@ Suggestions come from a function that is given the line; the widget knows nothin
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,10 +20,12 @@ from textual.widgets import Input, Static
 
 from widgets.keys import PROMPT_KEYS, bindings
 from widgets.line_view import Lines
-from widgets.spans import Row, Span, cut
+from widgets.spans import Row, Span, cell_len, cut
 from widgets.work import restart
 
 _SHOWN = 7
+_PATIENCE = 1.0
+"""Seconds that the key waits for suggestions which a slow disk or line has not given yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,13 @@ class PromptInput(Input):
         """Close the line."""
         self._prompt.leave()
 
-    def action_take(self) -> None:
+    async def action_take(self) -> None:
         """Take the highlighted suggestion."""
-        self._prompt.take()
+        await self._prompt.take()
 
-    def action_choose(self, step: int) -> None:
+    async def action_choose(self, step: int) -> None:
         """Highlight another suggestion, or walk the history of an untouched line."""
-        self._prompt.choose(step)
+        await self._prompt.choose(step)
 
     def action_walk(self, step: int) -> None:
         """Walk the history."""
@@ -115,8 +119,12 @@ class Prompt(Vertical):
         self.suggest: dict[str, Suggest] = {}
         self.history: dict[str, LineHistory] = {"command": LineHistory(), "filter": LineHistory()}
         self._found = Suggestions()
+        self._found_for: str | None = None
+        """The line that the suggestions are for."""
         self._chosen = -1
         self._walked: int | None = None
+        self._draft = ""
+        """What was typed before the history was walked."""
 
     def compose(self) -> ComposeResult:
         """Suggestions above the line."""
@@ -150,7 +158,7 @@ class Prompt(Vertical):
         """Hide the prompt."""
         self.remove_class("-open")
         self.display = False
-        self._found = Suggestions()
+        self._tell(Suggestions(), None)
 
     # -- suggestions -----------------------------------------------------------------
     @on(Input.Changed)
@@ -169,46 +177,59 @@ class Prompt(Vertical):
     async def _suggestions(self, suggest: Suggest, line: str) -> None:
         found = await suggest(line)
         if line == self.line.value and self.display:
-            self._found, self._chosen = found, -1
+            self._tell(found, line)
             self._draw()
+
+    def _tell(self, found: Suggestions, line: str | None) -> None:
+        self._found, self._found_for, self._chosen = found, line, -1
 
     def _draw(self) -> None:
         items = self._found.items
         first = max(0, min(self._chosen - _SHOWN + 1, len(items) - _SHOWN)) if self._chosen >= _SHOWN else 0
         shown = items[first : first + _SHOWN]
         width = max(20, self.size.width - 2)
-        column = min(max((len(item.text) for item in shown), default=0) + 2, width // 2)
+        column = min(max((cell_len(item.text) for item in shown), default=0) + 2, width // 2)
+        view = self.query_one("#suggestions", Lines)
+        ellipsis = view.glyphs.ellipsis
         rows: list[Row] = []
         for number, item in enumerate(shown, first):
             chosen = number == self._chosen
-            text = cut(item.text, column - 2)
+            text = cut(item.text, column - 2, ellipsis)
             rows.append(
                 [
                     Span(f" {'>' if chosen else ' '} ", "accent"),
-                    Span(f"{text}{' ' * (column - len(text))}", "key" if chosen else ""),
-                    Span(cut(item.help, width - column - 3), "muted"),
+                    Span(f"{text}{' ' * (column - cell_len(text))}", "key" if chosen else ""),
+                    Span(cut(item.help, width - column - 3, ellipsis), "muted"),
                 ]
             )
         if self._found.hint:
-            rows.append([Span(f"   {cut(self._found.hint, width - 3)}", "muted")])
-        view = self.query_one("#suggestions", Lines)
+            rows.append([Span(f"   {cut(self._found.hint, width - 3, ellipsis)}", "muted")])
         view.styles.height = len(rows)
         view.display = bool(rows)
         view.show(rows)
 
-    def take(self) -> None:
+    async def _items(self) -> tuple[Suggestion, ...]:
+        """The suggestions for the line as it is, for which a key waits a little; none when they do not come."""
+        if self._found_for != self.line.value and self.mode in self.suggest:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._suggestions(self.suggest[self.mode], self.line.value)
+        return self._found.items if self._found_for == self.line.value else ()
+
+    async def take(self) -> None:
         """Put the highlighted suggestion, or the first, into the line."""
-        items = self._found.items
-        if not items:
-            return
-        item = items[max(0, self._chosen)]
+        if await self._items():
+            self._put()
+
+    def _put(self) -> None:
+        item = self._found.items[max(0, self._chosen)]
         line = self.line
         line.value = line.value[: self._found.start] + item.text
         line.cursor_position = len(line.value)
 
-    def choose(self, step: int) -> None:
+    async def choose(self, step: int) -> None:
         """Highlight another suggestion; without any, walk the history."""
-        items = self._found.items
+        items = await self._items()
         if not items or (not self.line.value and self._chosen < 0 and step < 0):
             self.walk(step)
             return
@@ -220,19 +241,20 @@ class Prompt(Vertical):
         lines = self.history[self.mode].lines
         if not lines:
             return
-        place = len(lines) if self._walked is None else self._walked
+        if self._walked is None:
+            self._walked, self._draft = len(lines), self.line.value
+        place = self._walked
         place = max(0, min(len(lines), place + step))
         self._walked = place
-        self.line.value = lines[place] if place < len(lines) else ""
+        self.line.value = lines[place] if place < len(lines) else self._draft
         self.line.cursor_position = len(self.line.value)
 
     # -- end ---------------------------------------------------------------------------
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if self._chosen >= 0 and self._found.items:
-            self.take()
-            self._chosen = -1
+        if self._chosen >= 0 and self._found_for == event.value:
+            self._put()
             return
         mode, line = self.mode, event.value
         self.post_message(self.Entered(mode, line))

@@ -138,7 +138,7 @@ class DemoPlaces:
         """The root."""
         return "/srv"
 
-    async def entries(self, folder: str) -> list[Entry]:
+    async def entries(self, folder: str, *, prefix: str = "") -> list[Entry]:
         """The same names in every folder."""
         if folder.rstrip("/") not in ("/srv", "."):
             return []

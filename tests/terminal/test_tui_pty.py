@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -166,3 +167,13 @@ def test_a_dumb_terminal_is_refused_with_a_way_out(term: str, words: bytes) -> N
     with Pty(env={"TERM": term}) as terminal:
         assert terminal.wait() != 0
         assert words in terminal.output and b"status --watch" in terminal.output
+
+
+def test_a_key_that_is_no_utf8_is_lost_and_nothing_else() -> None:
+    with Pty() as terminal:
+        terminal.expect("holiday pictures")
+        os.write(terminal.master, b"\xff\xe9")  # a terminal set to Latin-1
+        terminal.send("%")
+        terminal.expect("belongs to the terminal")
+        terminal.send("q")
+        assert terminal.wait() == 0

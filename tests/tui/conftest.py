@@ -16,6 +16,7 @@ from engines.model import TaskState, TaskView
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view
+from tests.support.terminal import PATIENCE
 from tui_app.app import DeckApp
 from tui_app.places import LocalPlaces
 from tui_app.screens.confirm import Confirm
@@ -71,12 +72,12 @@ class Deck:
         for _ in range(3):
             waiting = [w for w in self.app.workers if w.group not in ("link",) and not w.is_finished]
             if waiting:
-                await asyncio.wait_for(self.app.workers.wait_for_complete(waiting), 10)
+                await asyncio.wait_for(self.app.workers.wait_for_complete(waiting), PATIENCE)
             await self.pilot.pause()
 
     async def until(self, promise: Callable[[], bool], what: str = "") -> None:
         """Poll for something the application does by itself."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not promise():
                 await self.pilot.pause(0.01)
 
@@ -117,8 +118,9 @@ async def deck(
     """A deck that is attached and painted."""
     clock = ManualClock()
     tasks = FakeTasks(few() if views is None else views, clock=clock)
-    places = LocalPlaces(PathPolicy.of((str(root),)), str(root)) if root is not None else None
-    app = DeckApp(tasks.connect, settings, clock=clock, places=places, undo_seconds=undo_seconds,
+    if root is not None:
+        options["places"] = LocalPlaces(PathPolicy.of((str(root),)), str(root))
+    app = DeckApp(tasks.connect, settings, clock=clock, undo_seconds=undo_seconds,
                   reconnect_delay=0.01, **options)  # type: ignore[arg-type]  # fmt: skip
     async with app.run_test(size=size) as pilot:
         running = Deck(app, tasks, pilot)

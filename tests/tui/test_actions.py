@@ -477,3 +477,13 @@ async def test_a_question_shows_both_answers_whole_at_40_columns() -> None:
     async with deck(size=(40, 20)) as d:
         await d.press("x")
         assert "No (n)" in d.text() and "Cancel (y)" in d.text()
+
+
+async def test_marks_stay_when_nothing_is_done_with_them() -> None:
+    async with deck() as d:
+        await d.press("space", "space", "x", "n")
+        assert list(d.screen.list.marks) == ["run1", "run2"]
+        await d.press("r")  # neither can be resumed
+        assert list(d.screen.list.marks) == ["run1", "run2"]
+        await d.press("x", "y")
+        assert d.screen.list.marks == {}

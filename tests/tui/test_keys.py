@@ -19,9 +19,10 @@ from tests.tui.conftest import deck
 from tui_app.keymap import owner_of
 from tui_app.keys import KEYS
 from tui_app.screens.confirm import Confirm
-from tui_app.screens.help import HelpScreen
+from tui_app.screens.help import HelpScreen, HelpText
 from tui_app.screens.keys import KeysDialog
 from tui_app.screens.tasks import TasksScreen
+from widgets.spans import row_text
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tui.md").read_text()
 
@@ -169,3 +170,11 @@ async def test_a_default_that_went_to_another_row_is_not_brought_back(tmp_path: 
         await d.press("ctrl+k", "backspace")
         assert any("p is the key for resume" in text for text in d.toasts())
         assert not path.exists()
+
+
+async def test_the_help_names_the_keys_of_line_and_filter_as_the_user_has_them() -> None:
+    settings = Settings(tui=TuiSettings(keymap={"view.command": "ctrl+e", "view.filter": "ctrl+t"}))
+    async with deck(settings=settings, size=(120, 60)) as d:
+        await d.press("question_mark")
+        text = "\n".join(row_text(row) for row in d.top.query_one(HelpText).rows)
+        assert "Command line ( ^e )" in text and "Filter ( ^t )" in text

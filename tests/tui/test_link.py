@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 from textual.geometry import Region
 
 from engines.errors import TaskdeckError
-from engines.model import TaskState
+from engines.model import TaskDetail, TaskState
+from engines.query import Sort
 from engines.settings import Settings, TuiSettings
-from tests.support.fake_tasks import FakeTasks, make_view, seeded
+from engines.tasks.api import Watch
+from tests.support.fake_tasks import FakeTasks, FakeWatcher, make_view, seeded
 from tests.tui.conftest import deck
 from tui_app.app import DeckApp
 
@@ -175,3 +180,63 @@ async def test_the_header_tells_the_filter_that_was_entered_last() -> None:
         assert "/zip" in d.text().splitlines()[0] and "reversed" in d.text().splitlines()[0]
         query = d.tasks.watchers[-1].watch.query
         assert (query.filter, query.reverse) == ("zip", True)
+
+
+async def test_a_change_of_the_window_while_attaching_is_not_lost() -> None:
+    async with deck() as d:
+        d.tasks.lose()
+        await d.until(lambda: not d.app.link.state.up)
+        begin, gate = d.tasks.watch, asyncio.Event()
+
+        async def slow(watch: Watch) -> FakeWatcher:
+            watcher = await begin(watch)
+            await gate.wait()
+            return watcher
+
+        d.tasks.watch = slow  # type: ignore[method-assign]
+        d.tasks.restore()
+        await d.until(lambda: bool(d.tasks.watchers))
+        await d.press("s")
+        gate.set()
+        await d.until(lambda: d.tasks.watchers[-1].watch.query.sort is Sort.CREATED)
+
+
+async def test_details_come_over_a_slow_line_too() -> None:
+    async with deck(size=(130, 40)) as d:
+        detail, asked = d.tasks.detail, []
+
+        async def slow(task_id: str, *, log_lines: int = 100) -> TaskDetail:
+            asked.append(task_id)
+            await asyncio.sleep(0.3)
+            return await detail(task_id, log_lines=log_lines)
+
+        d.tasks.detail = slow  # type: ignore[method-assign]
+        await d.pilot.press("j")
+        await d.until(lambda: asked == ["run2"])
+        shown = d.screen.detail
+
+        def told() -> bool:
+            d.screen.feed.refresh()  # as every second does, before the answer of the last one is there
+            return shown.detail is not None and shown.detail.view.id == "run2"
+
+        await d.until(told)
+        assert asked == ["run2"]
+
+
+async def test_details_fetched_while_the_task_ends_are_fetched_again() -> None:
+    async with deck(size=(130, 40)) as d:
+        detail, gate = d.tasks.detail, asyncio.Event()
+
+        async def late(task_id: str, *, log_lines: int = 100) -> TaskDetail:
+            answer = await detail(task_id, log_lines=log_lines)
+            await gate.wait()
+            return answer
+
+        d.tasks.detail = late  # type: ignore[method-assign]
+        await d.pilot.press("j")
+        await d.until(lambda: d.screen.feed._fetching == "run2")
+        d.tasks.details["run2"] = msgspec.structs.replace(await detail("run2"), reply="It is done")
+        d.tasks.change("run2", state=TaskState.COMPLETED)
+        await d.until(lambda: (found := d.screen.list.current) is not None and found.state is TaskState.COMPLETED)
+        gate.set()
+        await d.until(lambda: "It is done" in d.text())

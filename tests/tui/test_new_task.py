@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
+import msgspec
+import pytest
 from textual import events
 from textual.widgets import Input
 
 from engines.errors import TaskdeckError
 from engines.operations import OPERATIONS, fields
+from engines.paths import PathPolicy
 from tests.tui.conftest import Deck, deck
+from tui_app.places import LIMIT, Entry, LocalPlaces, complete_path, find
 from tui_app.screens.new_task import ChooseOperation, NewTask
 from tui_app.screens.pick import FilePicker
 from widgets.row_list import RowList
@@ -181,3 +188,53 @@ async def test_typing_asks_for_one_estimate_when_it_pauses(tmp_path: Path) -> No
         await d.until(lambda: bool(d.asked("look")))
         await d.settle()
         assert [call[1] for call in d.asked("look")] == [{"op": "estimate", "path": "fil"}]
+
+
+HOSTILE = ["a\nb\x1b]0;owned\x07.txt", "a, b.txt", " blanks ", "\udcff\udcfe.bin", "file:", "[red]x", "100%.txt"]
+
+
+async def test_any_name_can_be_picked_and_none_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    for name in HOSTILE:
+        (tmp_path / name).write_bytes(b"x")
+    async with deck(root=tmp_path) as d:
+        await open_form(d, "zip")
+        await d.press("ctrl+o")
+        for _ in HOSTILE:
+            await d.press("space")
+        await d.press("a")
+        await d.settle()
+        assert not any(ord(char) < 32 for line in d.text().split("\n") for char in line)
+        await d.press("ctrl+s")
+        operation = d.asked("submit")[0][1]
+        assert isinstance(operation, dict)
+        msgspec.json.encode(operation)
+        policy = PathPolicy.of((str(tmp_path),))
+        picked = [policy.source(given).name for given in (operation["path"], *operation["add"])]
+        assert sorted(picked) == sorted(HOSTILE)
+
+
+async def test_one_path_of_a_large_folder_is_found(tmp_path: Path) -> None:
+    for number in range(LIMIT + 50):
+        (tmp_path / f"{number:04d}.zip").touch()
+    async with deck(root=tmp_path) as d:
+        listed = {entry.name for entry in await d.app.places.entries(str(tmp_path))}
+        left_out = next(name for number in range(LIMIT + 50) if (name := f"{number:04d}.zip") not in listed)
+        assert await find(d.app.places, str(tmp_path / left_out)) == Entry(left_out, False, 0, ANY)
+        assert [text for text, _ in await complete_path(d.app.places, left_out)] == [left_out]
+        await open_form(d, "zip")
+        await d.press("ctrl+o")
+        await d.until(lambda: "only 2,000 names" in d.text())
+
+
+async def test_a_folder_that_does_not_answer_stops_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = threading.get_ident()
+    seen: list[int] = []
+    source = PathPolicy.source
+
+    def spy(policy: PathPolicy, given: str, **options: Any) -> Path:
+        seen.append(threading.get_ident())
+        return source(policy, given, **options)
+
+    monkeypatch.setattr(PathPolicy, "source", spy)
+    await LocalPlaces(PathPolicy.of((str(tmp_path),)), str(tmp_path)).entries(".")
+    assert seen and here not in seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from engines.errors import TaskdeckError
 from tests.support.fake_tasks import seeded
 from tests.tui.conftest import Deck, deck
+from tui_app.places import Entry
+from tui_app.screens.pick import FilePicker
+from widgets.prompt import Suggestion, Suggestions
 
 
 def suggestions(d: Deck) -> list[str]:
@@ -150,3 +154,89 @@ async def test_escape_closes_the_command_line_and_gives_the_keyboard_back() -> N
         await d.press("colon", *"zip", "escape", "j")
         assert not d.screen.prompt.display
         assert d.screen.list.cursor == 1
+
+
+async def test_words_for_the_screen_that_make_no_sense_keep_the_line_too() -> None:
+    async with deck() as d:
+        for line in ("sort banana", "group banana", "theme banana", "filter status:banana"):
+            d.screen.open_prompt("command", line)
+            await d.press("enter")
+            assert d.screen.prompt.display and d.screen.prompt.line.value == line
+        assert d.screen.prompt.history["command"].lines == []
+
+
+async def test_the_path_of_a_browser_is_completed_behind_a_blank_too(tmp_path: Path) -> None:
+    (tmp_path / "my films").mkdir()
+    (tmp_path / "my films" / "one.zip").write_bytes(b"")
+    async with deck(root=tmp_path) as d:
+        await d.press("colon", *"browse my", "tab")
+        assert d.screen.prompt.line.value == "browse my\\ films/"
+        assert suggestions(d) == ["my\\ films/one.zip "]
+
+
+async def test_tab_waits_for_the_suggestions_of_the_line_as_it_is() -> None:
+    async with deck() as d:
+        asked: list[str] = []
+
+        async def slow(line: str) -> Suggestions:
+            asked.append(line)
+            await asyncio.sleep(0.05)
+            return Suggestions(0, (Suggestion(f"{line}!"),))
+
+        d.screen.prompt.suggest["command"] = slow
+        await d.pilot.press("colon", *"ab", "tab")
+        await d.until(lambda: d.screen.prompt.line.value == "ab!")
+
+
+async def test_walking_the_history_brings_back_what_was_begun() -> None:
+    async with deck() as d:
+        d.screen.prompt.history["command"].add("zip old")
+        await d.press("colon", *"zip n", "ctrl+p")
+        assert d.screen.prompt.line.value == "zip old"
+        await d.press("ctrl+n")
+        assert d.screen.prompt.line.value == "zip n"
+
+
+async def test_a_line_too_long_to_keep_costs_no_other_memory(tmp_path: Path) -> None:
+    memory = tmp_path / "memory.json"
+    async with deck(memory=memory) as d:
+        for line in ("zip good", f"zip {'x' * 5000}"):
+            d.screen.prompt.history["command"].add(line)
+        await d.press("S")
+    async with deck(memory=memory) as d:
+        assert d.screen.prompt.history["command"].lines == ["zip good"]
+        assert d.screen.watch_now.query.reverse
+
+
+class LostPlaces:
+    """The disk of another machine, whose daemon stops to answer."""
+
+    lost = False
+
+    def base(self) -> str:
+        return "/"
+
+    async def roots(self) -> list[str]:
+        return [entry.name for entry in await self.entries("/")]
+
+    async def entries(self, folder: str, *, prefix: str = "") -> list[Entry]:
+        if self.lost:
+            raise TaskdeckError("daemon.absent", "cannot reach the daemon")
+        return [Entry("/data", True)]
+
+
+async def test_completing_and_picking_without_the_other_machine_ends_nothing() -> None:
+    places = LostPlaces()
+    async with deck(places=places) as d:
+        await d.press("colon", *"zip ")
+        assert suggestions(d) == ["/data/"]
+        places.lost = True
+        await d.press("slash", *"da")
+        assert d.screen.prompt.line.value == "zip /da" and suggestions(d) == []
+        await d.press("escape")
+        places.lost = False
+        await d.press("n", "enter", "ctrl+o", "enter")
+        places.lost = True
+        await d.press("h")
+        assert isinstance(d.top, FilePicker)
+        assert any("cannot reach the daemon" in text for text in d.toasts())

@@ -175,9 +175,11 @@ class TaskClient:
         """See `Tasks.watch`. The watch outlives interruptions of the connection."""
         return await self._live.open(watch)
 
-    async def files(self, path: str, *, base: str | None = None) -> wire.FilesPage:
-        """The content of a folder of the daemon's machine inside its roots, for path completion."""
+    async def files(self, path: str, *, base: str | None = None, prefix: str = "") -> wire.FilesPage:
+        """The content of a folder of the daemon's machine inside its roots, of names that begin with `prefix`."""
         query: dict[str, Any] = {"path": to_uri(path)}
+        if prefix and display(prefix) == prefix:  # others are not worth a parameter: they are found among the rest
+            query["prefix"] = prefix
         if base is not None:
             query["base"] = to_uri(base)
         return await self._call("GET", "/api/v1/files", wire.FilesPage, query=query)

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.names import display
+from engines.paths import to_uri
 from engines.text import plural, size
 from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
@@ -121,7 +122,7 @@ class ArchiveBrowser(DeckDialog[Json]):
     async def _page(self, folder: Node) -> None:
         question: Json = {
             "op": "members",
-            "path": self._path,
+            "path": to_uri(self._path),
             "folder": folder.path,
             "offset": len(folder.children),
             **({"password": self._password} if self._password else {}),

@@ -10,6 +10,7 @@ from engines.errors import TaskdeckError
 from engines.model import Json, TaskState, TaskView
 from engines.names import display
 from tui_app.deck import Deck
+from tui_app.places import find
 from tui_app.screens.archive import ArchiveBrowser
 from tui_app.screens.media import MediaTable
 from tui_app.screens.pick import FilePicker
@@ -50,8 +51,7 @@ async def browse(deck: Deck, path: str, unpack: Callable[[Json], None]) -> None:
     full = _full(deck.places.base(), path)
     roots = {_full("/", root) for root in await deck.places.roots()}
     if full not in roots:
-        folder, name = os.path.split(full)
-        entry = next((entry for entry in await deck.places.entries(folder) if entry.name == name), None)
+        entry = await find(deck.places, full)
         if entry is None:
             raise TaskdeckError("path.missing", f"cannot look into '{display(full)}'", "it does not exist")
         if not entry.folder:

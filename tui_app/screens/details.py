@@ -33,7 +33,9 @@ class DetailFeed:
     def __init__(self, screen: DeckScreen, pane: DetailPane, current: Callable[[], TaskView | None]) -> None:
         self._screen, self._pane, self._current = screen, pane, current
         self._shown: tuple[str, int] | None = None
-        """The task that was fetched last, and its revision then."""
+        """The task that was fetched last, and the revision of it that its details cover."""
+        self._fetching = ""
+        """The task that is being fetched: asking again would only drop an answer that is under way on a slow line."""
 
     def follow(self, view: TaskView) -> None:
         """The task under the cursor changed."""
@@ -43,7 +45,7 @@ class DetailFeed:
 
     def renew(self) -> None:
         """Fetch anew once the pane has its place."""
-        self._shown = None
+        self._shown, self._fetching = None, ""
         self._screen.call_after_refresh(self.refresh)
 
     def refresh(self) -> None:
@@ -54,7 +56,12 @@ class DetailFeed:
         if current is None:
             self._shown = None
             self._pane.tell(None)
-        elif self._shown != (current.id, current.rev) and self._screen.deck.link.state.up:
+        elif (
+            self._shown != (current.id, current.rev)
+            and self._fetching != current.id
+            and self._screen.deck.link.state.up
+        ):
+            self._fetching = current.id
             restart(self._screen, "detail", self._fetch, current.id)
 
     async def _fetch(self, task_id: str) -> None:
@@ -62,9 +69,13 @@ class DetailFeed:
             detail = await self._screen.deck.tasks.detail(task_id)
         except TaskdeckError:
             return
+        finally:
+            if self._fetching == task_id:
+                self._fetching = ""
         current = self._current()
         if current is not None and current.id == task_id:
-            self._shown = (task_id, max(detail.view.rev, current.rev))
+            # What changed after the answer was made is fetched by the next look.
+            self._shown = (task_id, current.rev if detail.view.rev >= current.rev else detail.view.rev)
             self._pane.tell(detail)
             if detail.view.op == "thumbnail" and detail.view.state is TaskState.COMPLETED:
                 await self._preview(detail)

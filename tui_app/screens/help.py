@@ -15,7 +15,7 @@ from textual.widgets import Static
 from engines.commandline import usage
 from engines.operations import OPERATIONS
 from tui_app.actions import ACTIONS
-from tui_app.keymap import keys_of
+from tui_app.keymap import first_key, keys_of
 from tui_app.keys import KEYS, bindings, by_group, key_words
 from tui_app.screens.base import DeckDialog
 from widgets.keys import KeySpec
@@ -81,10 +81,10 @@ def help_rows(width: int, keymap: dict[str, str], here: Sequence[Group] = ()) ->
             *(row for keys, text in lines for row in _row(keys, text, _KEYS, width)),
             [],
         ]
-    rows.append([Span("Command line ( : )", "heading")])
+    rows.append([Span(f"Command line ( {first_key('view.command', keymap)} )", "heading")])
     for spec_ in OPERATIONS.values():
         rows += _row(usage(spec_.name), spec_.summary, 36, width)
-    rows += [[], [Span("Filter ( / )", "heading")]]
+    rows += [[], [Span(f"Filter ( {first_key('view.filter', keymap)} )", "heading")]]
     for form, text in FILTER_HELP:
         rows += _row(form, text, 30, width)
     return rows

@@ -106,11 +106,13 @@ class LineDesk:
         word, rest = words[0], words[1].strip() if len(words) > 1 else ""
         action = action_words().get(line.strip())
         if word not in OPERATIONS and (action is not None or word in COMMANDS):
-            self.shut()
             if action is not None:
+                self.shut()
                 self._act(action)
+            elif self._screen_command(word, rest):
+                self.shut()
             else:
-                self._screen_command(word, rest)
+                return
             self._board.prompt.history["command"].add(line)
             return
         try:
@@ -123,17 +125,20 @@ class LineDesk:
         self.shut()
         self._submit(data, partial(self.open, "command", line))
 
-    def _screen_command(self, word: str, value: str) -> None:
+    def _screen_command(self, word: str, value: str) -> bool:
+        """Do a screen's own command; False, with the reason said, when it makes no sense."""
         choices = COMMANDS[word][1]
         if choices and value not in choices:
             self._board.deck.say(f"{word} takes one of: {', '.join(choices)}.", severity="warning")
-        elif word == "sort":
+            return False
+        if word == "filter":
+            return self.apply_filter(value, final=True)
+        if word == "sort":
             self._board.change_query(sort=Sort(value), reverse=False)
         elif word == "group":
             self._group(value)
-        elif word == "filter":
-            self.apply_filter(value, final=True)
         elif word == "browse":
             self._browse(unquote(value))
         elif word == "theme":
             self._board.deck.set_theme(value)
+        return True

@@ -16,6 +16,7 @@ from engines.errors import TaskdeckError
 from engines.model import TaskState, TaskView
 from engines.names import display
 from engines.operations import OPERATIONS
+from engines.paths import from_uri, to_uri
 from engines.text import amount, clock, natural, percent, plural, size
 from tui_app.keys import bindings
 from tui_app.screens.base import DeckDialog
@@ -70,15 +71,15 @@ def _picture(row: FileInfo) -> str:
     return f"{video.width}x{video.height}" if video is not None else ""
 
 
-def _cells(name: str, values: tuple[str, str, str, str, str], width: int) -> str:
+def _cells(name: str, values: tuple[str, str, str, str, str], width: int, ellipsis: str) -> str:
     """One table row; the name takes what is left, columns go when it is narrow."""
     picture, codec, duration, amount, quality = values
     right = f"{picture:>11}" if width >= 84 else ""
-    right += f"  {cut(codec, 10):<10}" if width >= 60 else ""
+    right += f"  {cut(codec, 10, ellipsis):<10}" if width >= 60 else ""
     right += f"{duration:>10}{amount:>11}"
-    right += f"  {cut(quality, 17):<17}" if width >= 70 else ""
+    right += f"  {cut(quality, 17, ellipsis):<17}" if width >= 70 else ""
     room = max(4, width - len(right))
-    shown = cut(name, room)
+    shown = cut(name, room, ellipsis)
     return shown + " " * (room - cell_len(shown)) + right
 
 
@@ -125,7 +126,7 @@ class MediaTable(DeckDialog[None]):
 
         try:
             found = await self.deck.performer.result(
-                {"op": "mediainfo", "path": self._folder}, self.deck.places.base(), self._progress
+                {"op": "mediainfo", "path": to_uri(self._folder)}, self.deck.places.base(), self._progress
             )
         except TaskdeckError as error:
             self.deck.say(error.message, severity="error")
@@ -165,7 +166,9 @@ class MediaTable(DeckDialog[None]):
         width = self.rows.scrollable_content_region.width
         if width:
             heads = [column.upper() for column in _COLUMNS]
-            text = _cells(heads[0], (heads[1], heads[2], heads[3], heads[4], heads[5]), width - 3)
+            text = _cells(
+                heads[0], (heads[1], heads[2], heads[3], heads[4], heads[5]), width - 3, self.deck.glyphs.ellipsis
+            )
             self.heads.show([[Span("   "), Span(text, "label")]])
         order = f"by {_COLUMNS[self._order]}{' reversed' if self._reverse else ''}"
         marked = f"{len(self._taken)} marked, " if self._taken else ""
@@ -181,7 +184,8 @@ class MediaTable(DeckDialog[None]):
             return [Span(cut(f"{row.path}: {row.error}", width, self.deck.glyphs.ellipsis), "failed")]
         duration = clock(row.facts.duration) if row.facts.duration else ""
         quality = row.quality.label if row.quality is not None else ""
-        return [Span(_cells(row.path, (_picture(row), _codec(row), duration, size(row.facts.size), quality), width))]
+        values = (_picture(row), _codec(row), duration, size(row.facts.size), quality)
+        return [Span(_cells(row.path, values, width, self.deck.glyphs.ellipsis))]
 
     # -- actions ------------------------------------------------------------------------
     def action_mark(self) -> None:
@@ -218,7 +222,7 @@ class MediaTable(DeckDialog[None]):
     def action_make(self, operation: str) -> None:
         """Open the form for the first file; what it says goes for every marked one."""
         names = list(self._taken) or [self._files[self.rows.cursor].path] if self._files else []
-        paths = [os.path.join(self._folder, name) for name in names if _UNSHOWN not in name]
+        paths = [to_uri(os.path.join(self._folder, name)) for name in names if _UNSHOWN not in name]
         if len(paths) < len(names):
             self.deck.say("Names with characters that cannot be shown are left out; use the file picker for them.",
                           severity="warning")  # fmt: skip
@@ -230,5 +234,6 @@ class MediaTable(DeckDialog[None]):
 
     def _start(self, data: dict[str, Any], paths: list[str]) -> None:
         # The form may have changed the first path; then it is about that file alone.
-        wanted = paths if data.get("path") == paths[0] else [str(data.get("path"))]
+        path = str(data.get("path"))
+        wanted = paths if from_uri(path) == from_uri(paths[0]) else [path]
         self.deck.performer.start(self.deck.performer.submit_each(data, wanted, base=self.deck.places.base()))

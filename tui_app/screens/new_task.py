@@ -16,9 +16,10 @@ from engines.errors import TaskdeckError
 from engines.model import Json
 from engines.names import display
 from engines.operations import OPERATIONS, Accepts, Field, OperationSpec, as_command, fields, parse, split_secrets
+from engines.paths import from_uri
 from engines.text import plural, size, uptime
 from tui_app.keys import bindings
-from tui_app.places import Entry
+from tui_app.places import Entry, find, typed
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.pick import FilePicker
 from widgets.row_list import RowList
@@ -109,9 +110,11 @@ class NewTask(DeckDialog[Json]):
             choices = [(choice, choice) for choice in field.choices]
             return Select(choices, value=value, id=f"field-{field.name}", allow_blank=given is None,
                           prompt="default", compact=True, classes="form-control")  # fmt: skip
-        text = "" if given in (None, ()) else ", ".join(map(str, given)) if field.repeated else str(given)
-        return Input(text, id=f"field-{field.name}", password=field.secret, compact=True, select_on_focus=False,
-                     placeholder=_placeholder(field), classes="form-control")  # fmt: skip
+        values = [] if given in (None, ()) else list(given) if field.repeated else [given]
+        if takes_path(field):
+            values = [typed(from_uri(str(value)), among=field.repeated) for value in values]
+        return Input(", ".join(map(str, values)), id=f"field-{field.name}", password=field.secret, compact=True,
+                     select_on_focus=False, placeholder=_placeholder(field), classes="form-control")  # fmt: skip
 
     def on_mount(self) -> None:
         """The first field has the keyboard."""
@@ -197,14 +200,14 @@ class NewTask(DeckDialog[Json]):
         full = self._full(path)
         if full in await self.deck.places.roots():
             return Entry(full, folder=True)
-        folder, name = os.path.split(full)
-        found = next((entry for entry in await self.deck.places.entries(folder) if entry.name == name), None)
+        found = await find(self.deck.places, full)
         if found is None:
+            folder, name = os.path.split(full)
             raise TaskdeckError("path.missing", f"There is no '{display(name)}' in {display(folder)}")
         return found
 
     def _full(self, path: str) -> str:
-        return os.path.normpath(os.path.join(self.deck.places.base(), os.path.expanduser(path)))
+        return os.path.normpath(os.path.join(self.deck.places.base(), os.path.expanduser(from_uri(path))))
 
     async def _estimate_archive(self) -> None:
         """Foretold by the engine from samples; asked once typing has paused."""
@@ -289,11 +292,11 @@ class NewTask(DeckDialog[Json]):
 
     def _picked(self, control: Input, field: Field, paths: list[str]) -> None:
         if field.repeated:
-            control.value = ", ".join([*filter(None, [control.value]), *paths])
+            control.value = ", ".join([*filter(None, [control.value]), *(typed(path, among=True) for path in paths)])
             return
-        control.value = paths[0]
+        control.value = typed(paths[0])
         if len(paths) > 1:
-            self.query_one("#field-add", Input).value = ", ".join(paths[1:])
+            self.query_one("#field-add", Input).value = ", ".join(typed(path, among=True) for path in paths[1:])
             self.query_one("#form").add_class("-more")
         self.set_focus(control)
 

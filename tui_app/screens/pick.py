@@ -15,7 +15,7 @@ from engines.errors import TaskdeckError
 from engines.names import display
 from engines.text import size
 from tui_app.keys import bindings
-from tui_app.places import Entry
+from tui_app.places import LIMIT, Entry
 from tui_app.screens.base import DeckDialog
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cut, cut_middle, fill
@@ -40,6 +40,8 @@ class FilePicker(DeckDialog[list[str]]):
         self._several = several
         self._hidden = False
         self._entries: list[Entry] = []
+        self._cut = False
+        """Whether the folder has more names than are shown."""
         self._taken: dict[str, None] = {}
         """Marked paths, in order, over all folders visited."""
 
@@ -76,7 +78,7 @@ class FilePicker(DeckDialog[list[str]]):
             else:
                 self.deck.say(error.coded, severity="warning")
             return
-        self._folder = folder
+        self._folder, self._cut = folder, len(entries) >= LIMIT
         self._entries = [
             entry
             for entry in entries
@@ -102,8 +104,11 @@ class FilePicker(DeckDialog[list[str]]):
 
     def _tell(self) -> None:
         where = display(self._folder) if self._folder else "Allowed folders"
-        self.query_one("#pick-folder", Static).update(cut_middle(where, max(10, self.names.size.width - 2)))
+        self.query_one("#pick-folder", Static).update(
+            cut_middle(where, max(10, self.names.size.width - 2), self.deck.glyphs.ellipsis)
+        )
         marks = f"{len(self._taken)} marked, " if self._taken else ""
+        marks += f"only {LIMIT:,} names of this folder, " if self._cut else ""
         what = "the marked" if self._taken else "this"
         keys = [("rows.choose", "opens"), ("pick.mark", "marks"), ("pick.accept", f"takes {what}"), ("pick.up", "up"),
                 ("pick.hidden", "hidden")]  # fmt: skip
@@ -143,7 +148,11 @@ class FilePicker(DeckDialog[list[str]]):
             restart(self, "pick", self._up, above, self._folder)
 
     async def _up(self, above: str, back_from: str) -> None:
-        roots = await self.deck.places.roots()
+        try:
+            roots = await self.deck.places.roots()
+        except TaskdeckError as error:
+            self.deck.say(error.coded, severity="warning")
+            return
         inside = any(above == root or above.startswith(root.rstrip("/") + "/") for root in roots)
         await self._read(above if inside else "", back_from)
 

@@ -93,7 +93,7 @@ class PlannedScreen(DeckScreen):
         name = cut(view.title, room - 1, self.deck.glyphs.ellipsis)
         note = view.note or "waits"
         return [
-            Span(f"{since:<18}{cut(view.op, 11):<12}", "muted"),
+            Span(f"{since:<18}{cut(view.op, 11, self.deck.glyphs.ellipsis):<12}", "muted"),
             Span(name + " " * (room - cell_len(name))),
             Span(cut(note, max(0, width - 30 - room), self.deck.glyphs.ellipsis), "muted"),
         ]

@@ -62,7 +62,9 @@ class TasksScreen(Board):
         if ACTIONS[action_id].verb is None:
             self.handlers[action_id]()
             return
-        self.deck.performer.ask(action_id, self.list.chosen())
+        self.deck.performer.ask(action_id, self.list.chosen(), then=self._done_with_marks)
+
+    def _done_with_marks(self) -> None:
         if self.list.marks:
             self.unmark()
 
