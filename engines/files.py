@@ -359,7 +359,7 @@ def _remove_folder(folder_fd: int, name: str, backwards: bool) -> None:
 def _leave(current: int, above: int, level: _Level, trail: list[_Level], backwards: bool) -> int:
     """Remove the emptied folder `current` from `above`; the descriptor to go on with."""
     try:
-        os.rmdir(level.name, dir_fd=above)
+        _rmdir(level.name, above, ours=bool(trail))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -373,6 +373,17 @@ def _leave(current: int, above: int, level: _Level, trail: list[_Level], backwar
         raise
     os.close(current)
     return above
+
+
+def _rmdir(name: str, fd: int, *, ours: bool) -> None:
+    """Remove an empty folder; a folder above it that is being removed too (`ours`) is opened up for that."""
+    try:
+        os.rmdir(name, dir_fd=fd)
+    except PermissionError:
+        if not ours:
+            raise
+        os.fchmod(fd, 0o700)
+        os.rmdir(name, dir_fd=fd)
 
 
 def _descend(current: int, name: str, trail: list[_Level], backwards: bool) -> int:

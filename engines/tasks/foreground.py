@@ -108,11 +108,11 @@ class ForegroundJob:
         """Remove claimed paths that are left."""
         if not self._claimed:
             return
-        from engines.tasks import claims
+        from engines import files
 
         for path in self._claimed:
             with contextlib.suppress(OSError):
-                claims.remove(str(path))
+                files.remove(path)
 
 
 def run_foreground(

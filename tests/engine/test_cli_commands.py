@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import Exit
+from tests.support.modes import bound_by_modes
 from tests.support.station import SECONDS, Station, until
 from tui_app.client.launch import answers
 
@@ -260,12 +261,9 @@ def test_a_dangling_link_and_a_trailing_slash_are_fine(station: Station) -> None
         assert any(name.endswith("gone") for name in archive.namelist())
 
 
-def bound_by_modes(station: Station, *words: str) -> subprocess.CompletedProcess[bytes]:
-    """A command of somebody whom file modes bind, also when the tests run as root."""
-    argv = station.argv(*words)
-    if os.geteuid() == 0:
-        powers = "-dac_override,-dac_read_search"
-        argv = ["setpriv", f"--inh-caps={powers}", f"--bounding-set={powers}", "--", *argv]
+def run_bound(station: Station, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """A command of somebody whom file modes bind."""
+    argv = bound_by_modes(station.argv(*words))
     return subprocess.run(argv, cwd=station.root, env=station.environment, capture_output=True, timeout=60, check=False)
 
 
@@ -273,7 +271,7 @@ def test_an_unreadable_file_is_refused_by_name(station: Station) -> None:
     secret = tree(station.root) / "secret"
     secret.write_text("x")
     secret.chmod(0)
-    done = bound_by_modes(station, "zip", "films/secret", "--foreground")
+    done = run_bound(station, "zip", "films/secret", "--foreground")
     text = done.stderr.decode()
     assert done.returncode == Exit.REFUSED, text
     assert "secret" in text and "[path.unreadable]" in text and "Traceback" not in text
@@ -284,7 +282,7 @@ def test_an_unreadable_file_in_a_folder_is_left_out_and_told(station: Station) -
     secret = tree(station.root) / "secret"
     secret.write_text("x")
     secret.chmod(0)
-    done = bound_by_modes(station, "zip", "films", "--foreground")
+    done = run_bound(station, "zip", "films", "--foreground")
     assert done.returncode == Exit.OK
     assert "'films/secret' is left out: Permission denied" in done.stderr.decode()
     with zipfile.ZipFile(station.root / "films.zip") as archive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import pytest
 from engines.errors import TaskdeckError
 from engines.model import Action, SubmitOptions, TaskState
 from engines.tasks.store import Statement, Store
+from tests.support.modes import bound_by_modes
 from tests.support.workbench import DEADLINE, ME, Deck, running
 
 
@@ -320,10 +320,7 @@ def test_database_that_may_not_be_opened_is_not_called_damaged(tmp_path: Path) -
     (tmp_path / "tasks.db").chmod(0)  # as one that root made
     code = "import pathlib, sys; from engines.tasks.store import Store; Store(pathlib.Path(sys.argv[1]))"
     argv = [sys.executable, "-c", code, str(tmp_path / "tasks.db")]
-    if os.geteuid() == 0:  # whom file modes do not bind
-        powers = "-dac_override,-dac_read_search"
-        argv = ["setpriv", f"--inh-caps={powers}", f"--bounding-set={powers}", "--", *argv]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(bound_by_modes(argv), capture_output=True, text=True, timeout=60, check=False)
     assert "unable to open" in done.stderr
     assert [path.name for path in tmp_path.glob("*damaged*")] == []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from engines import files
 from engines.errors import TaskdeckError
 from engines.operations import Conflict
 from tests.support.jobs import RecordingJob
+from tests.support.modes import bound_by_modes
 
 
 def _staged(job: RecordingJob, target: Path, content: str = "new") -> Path:
@@ -103,6 +106,22 @@ def test_remove_does_not_follow_links_and_empties_closed_folders(tmp_path: Path)
     assert os.listdir(tmp_path) == ["outside"]
     assert os.listdir(outside) == ["kept"]
     files.remove(tree)  # absent is fine
+
+
+def test_remove_opens_up_closed_folders_that_hold_only_folders_but_not_the_one_above(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "tree" / "a").chmod(0o500)
+    code = "import sys; from engines.files import remove; remove(sys.argv[1])"
+    argv = bound_by_modes([sys.executable, "-c", code, str(tmp_path / "tree")])
+    tmp_path.chmod(0o500)
+    refused = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert "PermissionError" in refused.stderr and os.listdir(tmp_path) == ["tree"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o500, "the folder above is not ours"
+    tmp_path.chmod(0o700)
+    (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "tree" / "a").chmod(0o500)
+    subprocess.run(argv, check=True, timeout=60)
+    assert os.listdir(tmp_path) == []
 
 
 def test_removals_from_both_ends_of_one_folder_leave_nothing_and_do_not_fail(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
-"""The small parts of the task engine: the table of states, ids, speed, the ready queue, removal of claims."""
+"""The small parts of the task engine: the table of states, ids, speed, the ready queue."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from engines.errors import TaskdeckError
 from engines.model import TERMINAL, Action, Kind, TaskState
 from engines.settings import TasksSettings
-from engines.tasks import claims, ids
+from engines.tasks import ids
 from engines.tasks.processes import death
 from engines.tasks.queue import ReadyQueue, limit
 from engines.tasks.record import Record
@@ -115,20 +112,3 @@ def test_every_family_has_a_limit() -> None:
 def test_deaths_are_told_in_words() -> None:
     assert "SIGKILL" in death(-9) and "segmentation" in death(-11) and "status 3" in death(3)
     assert "SIGHUP" in death(-1) and "signal 99" in death(-99)
-
-
-def test_claim_is_removed_with_its_tree_but_never_through_a_link(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "kept").write_text("x")
-    tree = tmp_path / "tree"
-    (tree / "closed" / "deep").mkdir(parents=True)
-    (tree / "closed" / "deep" / os.fsdecode(b"bad\xff\n")).write_text("x")
-    (tree / "link").symlink_to(outside)
-    (tree / "closed").chmod(0)
-    claims.remove(str(tree))
-    assert not tree.exists() and (outside / "kept").exists()
-    (tmp_path / "link").symlink_to(outside)
-    claims.remove(str(tmp_path / "link"))
-    assert not (tmp_path / "link").is_symlink() and (outside / "kept").exists()
-    claims.remove(str(tmp_path / "missing"))
