@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +100,13 @@ class Place:
         if not child:
             status = 1
             try:
+                os.setpgid(0, 0)
                 work(Dying(self.root, self._log, step, since))
                 status = 0
             finally:
                 os._exit(status)
         _, status = os.waitpid(child, 0)
+        _end_group(child)
         assert os.waitstatus_to_exitcode(status) in (0, 9)
         return status != 0
 
@@ -118,6 +123,16 @@ class Place:
 def content(folder: Path) -> dict[str, bytes]:
     """All files below a folder by their paths."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _end_group(leader: int) -> None:
+    """End what a dead job left, as the daemon does before it tries again."""
+    deadline = time.monotonic() + 30
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(leader, signal.SIGKILL)
+            time.sleep(0.001)
+        raise AssertionError("its processes do not end")
 
 
 def _heard(log: Path) -> tuple[Json | None, Json | None, set[str]]:
