@@ -285,6 +285,21 @@ def test_closing_writes_the_last_words_within_the_grace() -> None:
     assert gateway.log[-1][2] == "b"
 
 
+def test_an_ending_whose_asker_gave_up_is_left_for_another_time() -> None:
+    gateway = Limited()
+
+    async def story() -> None:
+        editor = ChatEditor(gateway, 1, interval=3.0)
+        await editor.announce(Post("first")).sent
+        second, third = editor.announce(Post("second")), editor.announce(Post("third"))
+        second.sent.cancel()
+        await third.sent
+        await editor.close()
+
+    run(story())
+    assert [text for _, _, text in gateway.log] == ["first", "third"]
+
+
 def test_joined_endings_fit_one_message() -> None:
     gateway = Limited()
 

@@ -16,6 +16,7 @@ import pytest
 from engines.model import Action, Actor, TaskState
 from tests.telegram.bot import running_bot, settings_for
 from tests.telegram_server import Media, Person, RpcError, TelegramServer
+from tui_app.telegram import upload
 
 pytestmark = pytest.mark.pyrogram
 
@@ -120,6 +121,26 @@ async def test_a_flooded_part_costs_only_itself(telegram: TelegramServer, tmp_pa
         assert telegram.count("upload.SaveBigFilePart") == -(-12 * MB // (512 * 1024)) + 3
 
 
+async def test_a_lost_key_costs_no_upload(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    data = noise(12 * MB)
+    (root / "a.bin").write_bytes(data)
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        telegram.fail("upload.SaveBigFilePart", "AUTH_KEY_UNREGISTERED", 401, times=3)
+        ann.say("/send a.bin")
+        assert (await received(ann)).data == data
+
+
+async def test_a_result_of_any_size_is_sent(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
+    ann = telegram.person("Ann")
+    data = noise(12 * MB)
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        ann.say("/id")
+        await ann.receives(lambda m: "You:" in m.text)
+        await bot.service._transfers.send_bytes(ann.id, "sheet.png", data)
+        assert (await received(ann)).data == data
+
+
 async def test_parts_the_service_lost_are_sent_again(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
     data = noise(11 * MB)
@@ -175,6 +196,23 @@ async def test_an_answer_lost_after_sending_makes_no_second_message(
         task = await bot.only_task("send")
         assert (await bot.end_of(task.id)).state is TaskState.COMPLETED
         assert sum(m.media is not None for m in ann.from_bot()) == 1
+
+
+async def test_a_file_whose_receipt_was_lost_long_ago_is_not_sent_twice(
+    telegram: TelegramServer, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = telegram.person("Ann")
+    (root / "a.bin").write_bytes(b"x" * 1000)
+    telegram.late["messages.SendMedia"] = 60.0
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        ann.say("/send a.bin")
+        await received(ann)
+        await bot.service.stop()
+    telegram.late.clear()
+    monkeypatch.setattr(upload, "PARTS_KEPT", 0.0)  # the parts are not counted on any more
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        assert (await bot.end_of((await bot.only_task("send")).id)).state is TaskState.COMPLETED
+    assert sum(m.media is not None for m in ann.from_bot()) == 1
 
 
 async def test_uploads_pause_and_resume_and_cancel(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
@@ -241,6 +279,28 @@ async def test_a_download_goes_on_where_it_stopped(telegram: TelegramServer, tmp
     assert (root / "Telegram" / "a.bin").read_bytes() == data
     assert telegram.count("upload.GetFile") - before < 60
     assert [p.name for p in (root / "Telegram").iterdir()] == ["a.bin"]
+
+
+async def test_a_file_that_is_replaced_while_it_is_saved_is_not_mixed_with_the_other(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    data, other = noise(8 * MB), bytes(8 * MB)
+    telegram.delays["upload.GetFile"] = 0.1
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        asked = ann.upload("a.bin", data)
+        offer = await ann.receives(lambda m: m.reply_to == asked.id)
+        await ann.press(offer, "Save")
+        await until(lambda: telegram.count("upload.GetFile") > 3)
+        replacement = ann.upload("a.bin", other)
+        asked.media = replacement.media
+        telegram.fail("upload.GetFile", "FILE_REFERENCE_EXPIRED", times=2)
+        await ann.receives(lambda m: "path.changed" in m.text)
+        assert list((root / "Telegram").iterdir()) == []
+        task = await bot.only_task("receive")
+        await bot.tasks.control([task.id], Action.RETRY, actor=ME)
+        assert (await bot.end_of(task.id)).state is TaskState.COMPLETED
+        assert (root / "Telegram" / "a.bin").read_bytes() == other
 
 
 async def test_a_cancelled_download_leaves_nothing(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:

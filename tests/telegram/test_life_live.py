@@ -6,8 +6,10 @@ import asyncio
 import json
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,7 +69,7 @@ async def test_a_key_the_server_forgot_is_replaced_by_a_fresh_login(
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
         pass
     telegram.forget_keys()
-    timing = Timing(login=4.0, grace=1.0, stop=1.0)
+    timing = Timing(login=10.0, grace=1.0, stop=1.0)
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing):
         ann.say("/id")
         await ann.receives(lambda m: "You:" in m.text)
@@ -189,6 +191,54 @@ async def test_the_ending_of_a_second_try_is_told_after_a_restart_too(
             assert (await bot.end_of(task)).state is TaskState.COMPLETED
         async with running_bot(telegram, tmp_path, settings_for(root, ann)):
             await ann.receives(lambda m: m.text.startswith("✅") and "made.bin" in m.text)
+
+
+async def test_an_ending_that_is_told_while_stopping_is_not_told_again(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    timing = replace(TIMING, intervals=(30.0, 30.0))
+    with added_operations():
+        async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=timing) as bot:
+            ann.say("/steps a.bin --count 1")
+            await ann.receives(lambda m: m.text.startswith("✅") and "a.bin" in m.text)
+            ann.say("/steps b.bin --count 1")
+            await until(lambda: (root / "b.bin").exists())
+            await bot.end_of((await bot.only_task("steps")).id)
+        async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+            await ann.receives(lambda m: m.text.startswith("✅") and "b.bin" in m.text)
+            said = ann.say("/id")
+            await ann.receives(lambda m: m.reply_to == said.id)
+        assert sum(m.text.startswith("✅") and "b.bin" in m.text for m in ann.from_bot()) == 1
+
+
+async def test_what_is_said_while_the_key_is_lost_is_not_lost_with_it(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        telegram.fail("messages.SendMessage", "AUTH_KEY_UNREGISTERED", 401, times=2)
+        ann.say("/id")
+        await ann.receives(lambda m: "You:" in m.text)
+
+
+@core
+async def test_answers_come_when_what_they_answer_was_deleted(
+    telegram: TelegramServer, tmp_path: Path, root: Path, clip: Path
+) -> None:
+    ann = telegram.person("Ann")
+    (root / "clip.mp4").write_bytes(clip.read_bytes())
+
+    def refuse_to_answer(name: str, request: Any) -> RpcError | None:
+        answered = telegram.messages.get((ann.id, telegram.answered(request) or 0))
+        return RpcError(400, "REPLY_MESSAGE_ID_INVALID") if answered is not None and answered.deleted else None
+
+    telegram.rules.append(refuse_to_answer)
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)):
+        ann.say("/zip 'my movies' 7z --password open-sesame")
+        await ann.receives(lambda m: "Archive Created" in m.text)
+        ann.say("/thumbnail clip.mp4").deleted = True
+        await ann.receives(lambda m: m.media is not None)
 
 
 async def test_commands_done_before_a_crash_are_not_done_again(

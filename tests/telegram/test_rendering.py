@@ -75,12 +75,27 @@ def test_a_card_says_what_the_task_is_at_when_its_bar_cannot() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 60])
 @pytest.mark.parametrize("page", [0, 1, 99, -3])
-def test_boards_fit_telegrams_limits(count: int, page: int) -> None:
-    views = [make_view(f"t{n}", title="<&>" * 200, note="&" * 1000) for n in range(count)]
+@pytest.mark.parametrize("character", ["&", "\U0001f4e6"])
+def test_boards_fit_telegrams_limits(count: int, page: int, character: str) -> None:
+    long = character * 1000
+    views = [make_view(f"t{n}", title=long, note=long, stage=long) for n in range(count)]
     rendered = cards.board(views, page=page)
     assert utf16(shown(rendered.board.html)) <= TEXT_LIMIT
     assert all(len(button.data.encode()) <= BUTTON_LIMIT for row in rendered.board.buttons for button in row)
     assert 0 <= rendered.page <= max(0, -(-count // cards.CARDS_A_PAGE) - 1)
+
+
+@pytest.mark.parametrize("character", ["&", "/", "\U0001f4e6"])
+def test_errors_about_very_long_paths_fit_one_message(character: str) -> None:
+    why = ErrorInfo("path.missing", f"cannot find '{character * 4090}': it does not exist")
+    view = make_view("t1", title=character * 300, note=character * 1000, state=TaskState.FAILED, error=why)
+    for markup in (
+        cards.error(TaskdeckError(why.code, why.message)),
+        cards.failure(view),
+        cards.details(view, [character * 4096] * 10),
+    ):
+        assert utf16(shown(markup)) <= TEXT_LIMIT
+        assert "it does not exist" in markup
 
 
 def test_buttons_are_those_the_state_allows() -> None:

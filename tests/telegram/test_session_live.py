@@ -14,7 +14,7 @@ from tui_app.telegram.service import Phase, Timing
 
 core = pytest.mark.pyrogram
 
-IMPATIENT = Timing(login=3.0, grace=1.0, stop=1.0)
+IMPATIENT = Timing(login=6.0, grace=1.0, stop=1.0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -38,6 +39,18 @@ async def test_strangers_get_silence_for_commands_files_and_buttons(
         assert eve.from_bot() == []
         assert telegram.count("upload.GetFile") == 0
         assert (await bot.tasks.stats()).counts.get("queued", 0) == 0
+
+
+async def test_strangers_leave_nothing_in_memory_however_many_write(
+    telegram: TelegramServer, tmp_path: Path, root: Path
+) -> None:
+    ann = telegram.person("Ann")
+    async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
+        for number in range(50):
+            telegram.person("Eve", 5000 + number).say("/start")
+        await heard(bot, ann)
+        gc.collect()
+        assert len(bot.service._locks) <= 1
 
 
 async def test_groups_are_allowed_one_by_one_and_anonymous_senders_never(

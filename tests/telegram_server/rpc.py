@@ -121,7 +121,8 @@ class Methods(World):
                 if not button.text or (data is not None and not 1 <= len(data) <= 64):
                     raise RpcError(400, "BUTTON_DATA_INVALID")
 
-    def _reply_to(self, request: Any) -> int | None:
+    def answered(self, request: Any) -> int | None:
+        """The message that a request to send one names as answered."""
         reply = getattr(request, "reply_to", None)
         found: int | None = getattr(reply, "reply_to_msg_id", None) or getattr(request, "reply_to_msg_id", None)
         return found
@@ -145,7 +146,7 @@ class Methods(World):
             text=request.message,
             markup=request.reply_markup,
             entities=request.entities or [],
-            reply_to=self._reply_to(request),
+            reply_to=self.answered(request),
             topic=self._topic(request),
             silent=bool(request.silent),
         )
@@ -275,7 +276,7 @@ class Methods(World):
             markup=request.reply_markup,
             entities=request.entities or [],
             media=media,
-            reply_to=self._reply_to(request),
+            reply_to=self.answered(request),
             topic=self._topic(request),
             silent=bool(request.silent),
         )

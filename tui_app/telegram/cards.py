@@ -19,6 +19,8 @@ _BAR: Final = 18
 _TITLE_LIMIT: Final = 120
 _NOTE_LIMIT: Final = 300
 _STAGE_LIMIT: Final = 60
+_WHY_LIMIT: Final = 600
+_LOG_LIMIT: Final = 120
 _BUTTONS: Final = {Action.PAUSE: "⏸ Pause", Action.RESUME: "▶️ Resume", Action.CANCEL: "✖ Cancel"}
 _VERBS: Final = {Action.PAUSE: "p", Action.RESUME: "r", Action.CANCEL: "c", Action.RETRY: "t"}
 YES: Final = "y"
@@ -46,7 +48,7 @@ def escape(value: object) -> str:
     return html.escape(display(str(value)), quote=False)
 
 
-def card(view: TaskView, number: int | None = None) -> str:
+def card(view: TaskView, number: int | None = None, *, note: bool = True) -> str:
     """One task: name, state, bar, speed, time left, sizes."""
     head = f"{number}. " if number is not None else ""
     state = guide_status(view).capitalize()
@@ -58,7 +60,7 @@ def card(view: TaskView, number: int | None = None) -> str:
     facts = _facts(view)
     if facts:
         lines.append(" · ".join(facts))
-    if view.note and not view.terminal:
+    if note and view.note and not view.terminal:
         lines.append(f"<i>{escape(display(view.note, limit=_NOTE_LIMIT))}</i>")
     return "\n".join(lines)
 
@@ -99,20 +101,23 @@ def board(views: Sequence[TaskView], *, page: int = 0) -> BoardPage:
     pages = -(-len(views) // CARDS_A_PAGE)
     page = max(0, min(page, pages - 1))
     shown = views[page * CARDS_A_PAGE : (page + 1) * CARDS_A_PAGE]
-    cards = [_summary(views)]
+    numbered = [
+        (view, number if len(views) > 1 else None) for number, view in enumerate(shown, page * CARDS_A_PAGE + 1)
+    ]
+    content = "\n\n".join([_summary(views), *(card(view, number) for view, number in numbered)])
+    if utf16(content) > TEXT_LIMIT:  # notes may name long paths
+        content = "\n\n".join([_summary(views), *(card(view, number, note=False) for view, number in numbered)])
     rows: list[tuple[Button, ...]] = []
-    for number, view in enumerate(shown, page * CARDS_A_PAGE + 1):
-        numbered = number if len(views) > 1 else None
-        cards.append(card(view, numbered))
+    for view, number in numbered:
         row = tuple(
-            Button(f"{label} {number}" if numbered else label, press_data(action, view.id))
+            Button(f"{label} {number}" if number else label, press_data(action, view.id))
             for action, label in _BUTTONS.items()
             if action in view.actions
         )
         if row:
             rows.append(row)
     rows.append(_footer(page, pages))
-    return BoardPage(Board("\n\n".join(cards), tuple(rows)), page)
+    return BoardPage(Board(content, tuple(rows)), page)
 
 
 def _summary(views: Sequence[TaskView]) -> str:
@@ -173,7 +178,22 @@ def escape_lines(plain: str) -> str:
 
 def error(problem: TaskdeckError) -> str:
     """A refusal: one sentence with what, why and what to do."""
-    return f"❌ {escape(problem.message)}\n<i>{escape(problem.code)}</i>"
+    return f"❌ {why(problem.message)}\n<i>{escape(problem.code)}</i>"
+
+
+def why(message: str) -> str:
+    """The message of an error, which may name paths of any length."""
+    return escape(display(message, limit=_WHY_LIMIT))
+
+
+def details(view: TaskView, log: Sequence[str]) -> str:
+    """One task with the end of its log."""
+    lines = [card(view)]
+    if view.error is not None:
+        lines.append(f"❌ {why(view.error.message)}")
+    if log:
+        lines.append("<pre>" + "\n".join(escape(display(line, limit=_LOG_LIMIT)) for line in log) + "</pre>")
+    return "\n".join(lines)
 
 
 def retry(view: TaskView) -> Buttons:
@@ -186,9 +206,9 @@ def failure(view: TaskView) -> str:
     name = escape(display(view.title, limit=_TITLE_LIMIT))
     if view.state is TaskState.CANCELLED:
         return f"🚫 <b>Cancelled</b>: {name} · <code>{escape(view.id)}</code>"
-    why = escape(view.error.message) if view.error else "It failed."
+    reason = why(view.error.message) if view.error else "It failed."
     code = f"\n<i>{escape(view.error.code)}</i>" if view.error else ""
-    return f"❌ <b>{escape(view.op)} failed</b>: {name} · <code>{escape(view.id)}</code>\n{why}{code}"
+    return f"❌ <b>{escape(view.op)} failed</b>: {name} · <code>{escape(view.id)}</code>\n{reason}{code}"
 
 
 def statistics(stats: Stats) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import importlib
 import logging
@@ -62,6 +63,9 @@ _LOST: Final = (
     "SESSION_REVOKED",
     "SESSION_EXPIRED",
 )
+_NOTHING_TO_ANSWER: Final = ("REPLY_MESSAGE_ID_INVALID", "REPLY_TO_INVALID")
+_UNNAMED: Final = re.compile(r"\[\d+ (\w+)\]")
+"""How the library writes an error it has no name for."""
 _PART: Final = re.compile(r"FILE_PART_(\d+)_MISSING")
 
 _KEY_UNKNOWN: Final = (-404).to_bytes(4, "little", signed=True)
@@ -264,15 +268,15 @@ class TelegramClient:
             peer = await self._client.resolve_peer(chat)
             parsed = await self._client.parser.parse(html, self._library.enums.ParseMode.HTML)
             markup = self._markup(buttons)
-            request = self._library.raw.functions.messages.SendMessage(
+            request = functools.partial(
+                self._library.raw.functions.messages.SendMessage,
                 peer=peer,
                 message=parsed["message"],
                 entities=parsed["entities"] or None,
                 no_webpage=True,
                 reply_markup=await markup.write(self._client) if markup else None,
-                **self._delivered(delivery),
             )
-        sent = await self._send(self._client.session, request)
+        sent = await self._deliver(request, delivery)
         if hasattr(sent, "id"):  # UpdateShortSentMessage
             return int(sent.id)
         return next((int(u.id) for u in sent.updates if getattr(u, "random_id", None) == delivery.random_id), 0)
@@ -375,13 +379,20 @@ class TelegramClient:
             )
         with _translated():
             peer = await self._client.resolve_peer(chat)
-        request = self._library.raw.functions.messages.SendMedia(
-            peer=peer,
-            media=media,
-            message=caption,
-            **self._delivered(delivery),
+        request = functools.partial(
+            self._library.raw.functions.messages.SendMedia, peer=peer, media=media, message=caption
         )
-        await self._send(self._client.session, request)
+        await self._deliver(request, delivery)
+
+    async def _deliver(self, request: Callable[..., Any], delivery: Delivery) -> Any:
+        """Send a message; as no answer when what it answers was deleted, for one is sure of that only now."""
+        try:
+            return await self._send(self._messages().session, request(**self._delivered(delivery)))
+        except GatewayError as error:
+            if delivery.reply_to is None or error.code not in _NOTHING_TO_ANSWER:
+                raise
+        bare = dataclasses.replace(delivery, reply_to=None)
+        return await self._send(self._messages().session, request(**self._delivered(bare)))
 
     def _delivered(self, delivery: Delivery) -> dict[str, Any]:
         """The parameters that all methods which make a message have in common."""
@@ -490,9 +501,8 @@ def _document(message: Any) -> Document | None:
         if media is not None:
             suffix = {"photo": ".jpg", "voice": ".ogg", "video": ".mp4", "video_note": ".mp4"}.get(kind, "")
             name = getattr(media, "file_name", None) or f"{kind}-{message.id}{suffix}"
-            return Document(
-                media.file_id, str(name), int(media.file_size or 0), str(getattr(media, "mime_type", "") or "")
-            )
+            mime = str(getattr(media, "mime_type", "") or "")
+            return Document(media.file_id, str(name), int(media.file_size or 0), mime, str(media.file_unique_id or ""))
     return None
 
 
@@ -509,7 +519,7 @@ def _translated() -> Iterator[None]:
 
 
 def _translate(error: Any) -> GatewayError:
-    code = str(error.ID or error.value or error.NAME or "")
+    code = _UNNAMED.sub(r"\1", str(error.ID or error.value or error.NAME or ""))
     value = error.value if isinstance(error.value, int) else 0
     if re.search(r"(FLOOD|SLOWMODE|TAKEOUT)\w*_WAIT", code):
         return Flood(value or 30)

@@ -83,6 +83,11 @@ class Context:
         chosen = self.ledger.wishes(user).quiet or (entry.quiet if entry else "") or self.settings.quiet
         return notices.is_quiet(notices.parse_quiet(chosen), self.now())
 
+    def hurry(self) -> None:
+        """Let every chat's writer keep no more intervals."""
+        for editor in self.editors.values():
+            editor.hurry()
+
     async def close(self, grace: float) -> None:
         """Let every chat's writer finish, all at once."""
         editors, self.editors = self.editors, {}

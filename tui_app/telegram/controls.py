@@ -60,14 +60,7 @@ class Controls:
             return
         view = await self.visible(member, command.tokens[0].text)
         detail = await self._context.tasks.detail(view.id, log_lines=10)
-        lines = [cards.card(view)]
-        if view.error is not None:
-            lines.append(f"❌ {cards.escape(view.error.message)}")
-        if detail.log:
-            lines.append(
-                "<pre>" + "\n".join(cards.escape(display(line, limit=200)) for line in detail.log[-10:]) + "</pre>"
-            )
-        self._context.say(incoming, "\n".join(lines))
+        self._context.say(incoming, cards.details(view, detail.log[-10:]))
 
     async def visible(self, member: Member, task_id: str) -> TaskView:
         """A task by its id; one the member may not see is as missing as one that is not."""

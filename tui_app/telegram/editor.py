@@ -177,10 +177,14 @@ class ChatEditor:
         waiting = self._answers or self._endings or self._stale
         return not waiting and self._placing is None and not self._dirty()
 
-    async def close(self, grace: float = 3.0) -> None:
-        """Write what is still wanted without keeping intervals, for at most so many seconds, and end."""
+    def hurry(self) -> None:
+        """Keep no more intervals: the end is near."""
         self._hurry = True
         self._wake.set()
+
+    async def close(self, grace: float = 3.0) -> None:
+        """Write what is still wanted without keeping intervals, for at most so many seconds, and end."""
+        self.hurry()
         if not self.idle:
             self._drained.clear()
             with contextlib.suppress(TimeoutError):
@@ -208,6 +212,10 @@ class ChatEditor:
         now = asyncio.get_running_loop().time()
         if now < self._flood_until:
             return self._flood_until - now
+        for queue in (self._answers, self._endings):
+            # Whoever waited for it has given up, and may ask for it another time.
+            for post in [post for post in queue if post.sent.cancelled()]:
+                queue.remove(post)
         try:
             if self._placing is not None:
                 await self._place(self._placing)
@@ -302,7 +310,7 @@ class ChatEditor:
             first.html, first.silent = html, first.silent and other.silent
             first.reply_to, first.buttons = None, ()
         for other in joined[1:]:
-            first.sent.add_done_callback(lambda sent, post=other: post.settle(sent.result()))  # type: ignore[misc]
+            first.sent.add_done_callback(lambda _, post=other: post.settle(first.id))  # type: ignore[misc]
         self._endings.appendleft(first)
 
     async def _place(self, post: Post) -> None:

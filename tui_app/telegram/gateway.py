@@ -26,6 +26,8 @@ class Document:
     name: str
     size: int
     mime: str = ""
+    unique: str = ""
+    """The same for the same content, however often it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,12 @@ class LoginRefused(GatewayError):
     """The credentials are wrong: trying again is useless."""
 
 
-class KeyLost(GatewayError):
-    """The session is not known any more: log in afresh."""
-
-
 class Unreachable(GatewayError):
     """No connection, or no answer in time: trying again later may help."""
+
+
+class KeyLost(Unreachable):
+    """The session is not known any more: log in afresh, and what was tried will work again."""
 
 
 @dataclass(frozen=True, slots=True)

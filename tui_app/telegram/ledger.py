@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ import msgspec
 from engines.filecopy import write_all
 from engines.model import Json
 
+log = logging.getLogger(__name__)
+
+_WRITE_AGAIN: Final = 5.0
 _KEPT_PROMPTS: Final = 200
 _KEPT_TOLD: Final = 200
 _KEPT_HANDLED: Final = 500
@@ -88,6 +92,7 @@ class Ledger:
         self._path = path
         self._content = self._read()
         self._dirty = asyncio.Event()
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def _read(self) -> _Content:
@@ -106,19 +111,24 @@ class Ledger:
 
     async def close(self) -> None:
         """Write what is not written yet."""
+        self._closing.set()
+        self._dirty.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._dirty.is_set():
-            await asyncio.to_thread(self._write, self._encoded())
+            await self._task
 
     async def _run(self) -> None:
-        while True:
+        last = False
+        while not last:
             await self._dirty.wait()
-            data = self._encoded()
+            last = self._closing.is_set()
             self._dirty.clear()
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._write, data)
+            try:
+                await asyncio.to_thread(self._write, self._encoded())
+            except OSError as error:
+                log.warning("cannot write %s: %s", self._path, error.strerror)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _WRITE_AGAIN)
+                self._dirty.set()
 
     def _encoded(self) -> bytes:
         return msgspec.json.encode(self._content)

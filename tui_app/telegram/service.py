@@ -183,6 +183,7 @@ class TelegramService:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait((self._supervisor,), timeout=1.0)  # the library may take its time to give up
+        self._context.hurry()  # an ending that is told and written down now is not told again by the next run
         await self._follower.close()
         for part in (self._conversation, self._requests, self._passwords):
             await part.close()

@@ -23,6 +23,7 @@ from engines.paths import PathPolicy, unreadable
 from engines.settings import Settings
 from engines.transfer.chat import ReceiveResult, SendResult, check_chat
 from tui_app.telegram.gateway import (
+    BIG_FILE,
     CAPTION_LIMIT,
     CHUNK,
     FILE_LIMIT,
@@ -84,6 +85,8 @@ class ReceivePoint(msgspec.Struct, frozen=True):
     staged: str
     size: int
     done: int
+    unique: str = ""
+    """Of the document: a message may be given another file."""
 
 
 class Transfers:
@@ -237,12 +240,13 @@ class Transfers:
         mark = fresh_mark()
         pieces = [data[start : start + PART_SIZE] for start in range(0, len(data), PART_SIZE)]
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        file = Uploaded(mark.file_id, len(pieces), name, big=False, md5=md5)
+        big = len(data) > BIG_FILE
+        file = Uploaded(mark.file_id, len(pieces), name, big=big, md5="" if big else md5)
         delivery = Delivery(random_id=mark.random_id, reply_to=reply_to, topic=topic, silent=silent)
         for attempt in range(10):
             try:
                 for number, piece in enumerate(pieces):
-                    await self._gateway.save_part(mark.file_id, number, piece, total=len(pieces), big=False)
+                    await self._gateway.save_part(mark.file_id, number, piece, total=len(pieces), big=big)
                 await self._gateway.send_file(
                     chat,
                     file,
@@ -277,7 +281,7 @@ class Transfers:
         if point is None:
             require_space(folder, document.size, what=f"save '{display(name)}'")
             staged = await job.claim(folder / fit_name(name, before=".", after=f".{job.id}.part"))
-            point = ReceivePoint(str(staged), document.size, 0)
+            point = ReceivePoint(str(staged), document.size, 0, document.unique)
         staged = Path(point.staged)
         job.policy.target(point.staged)
         try:
@@ -350,7 +354,7 @@ class Transfers:
                     if time.monotonic() - moved > _PATIENCE:
                         raise _silent(document.name)
                     await asyncio.sleep(1.0)
-                    document = await self._document(op, job)  # its reference may have expired
+                    document = _same(document, await self._document(op, job))  # its reference may have expired
                 else:
                     moved = time.monotonic()
                     done -= done % CHUNK if done < document.size else 0
@@ -426,7 +430,16 @@ def _receive_point(checkpoint: Json | None, document: Document) -> ReceivePoint 
         enough = os.lstat(point.staged).st_size >= point.done
     except OSError:
         return None
-    return point if enough and point.size == document.size else None
+    same = point.size == document.size and point.unique in ("", document.unique)
+    return point if enough and same else None
+
+
+def _same(begun: Document, found: Document) -> Document:
+    if found.unique != begun.unique:
+        raise TaskdeckError(
+            "path.changed", f"cannot save '{display(begun.name)}'", "its message was given another file", "retry"
+        )
+    return found
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:
