@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.errors import Exit
+from engines.errors import CODES, Exit
 from tests.support.modes import bound_by_modes
 from tests.support.station import SECONDS, Station, until
 from tui_app.client.launch import answers
@@ -91,6 +91,29 @@ def test_json_of_a_failure_is_one_document_too(station: Station) -> None:
     failed = station.run("unzip", "no.zip", "--json")
     assert json.loads(failed.stdout)["view"]["state"] == "failed"
     assert failed.returncode == Exit.USAGE
+
+
+def test_json_of_a_half_success_here_is_one_document(station: Station) -> None:
+    folder = station.root / "films"
+    folder.mkdir()
+    (folder / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3" + bytes(2000))
+    done = station.run("mediatest", "films", "--foreground", "--json")
+    document = json.loads(done.stdout)
+    assert len(document["result"]["files"]) == 1
+    assert done.returncode == CODES[document["error"]["code"]].exit != 0
+    assert document["error"]["code"] in done.stderr
+
+
+def test_names_are_the_same_bytes_in_every_locale(station: Station) -> None:
+    name = os.fsencode(station.root) + b"/caf\xc3\xa9"
+    with open(name, "wb"):
+        pass
+    other = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # file names are ASCII to this Python
+    for words in (("--foreground",), ()):
+        done = station.run("zip", "café", "--on-conflict", "overwrite", *words, env=other)
+        assert done.returncode == 0, done.stderr
+        assert os.path.exists(name + b".zip")
+        os.unlink(name + b".zip")
 
 
 def test_foreground_needs_no_daemon(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import time
 import msgspec
 
 from engines import operations
-from engines.errors import Exit, TaskdeckError
+from engines.errors import ErrorInfo, Exit, TaskdeckError
 from engines.model import Json, Progress, SubmitOptions, TaskState, TaskView
 from engines.tasks.foreground import run_foreground
 from engines.tasks.processes import collect_rarely, keep
 from tui_app.cli.context import Context
-from tui_app.cli.output import Meter, err, out, out_json
+from tui_app.cli.output import Meter, err, out, out_json, show_error
 
 _NOT_HERE = SubmitOptions()
 
@@ -54,10 +54,12 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
             meter.clear()
             err(f"taskdeck: {level}: {line}")
 
-    def tell(op: operations.Operation, result: Json) -> None:
+    def tell(op: operations.Operation, result: Json, error: ErrorInfo | None = None) -> None:
         reply = operations.reply(op, result).render(emoji=False)
         if json:
-            out_json({"op": spec.name, "result": result, "reply": reply, "seconds": round(time.time() - started, 3)})
+            seconds = round(time.time() - started, 3)
+            failed = {} if error is None else {"error": error}
+            out_json({"op": spec.name, "result": result, "reply": reply, "seconds": seconds, **failed})
         else:
             out(reply)
 
@@ -68,9 +70,11 @@ def run_here(context: Context, body: Json, options: SubmitOptions, *, json: bool
     except TaskdeckError as error:
         keep(error)
         meter.clear()
-        if error.result is not None:
-            tell(operations.parse(body), msgspec.to_builtins(error.result))
-        raise
+        if error.result is None:
+            raise
+        tell(operations.parse(body), msgspec.to_builtins(error.result), error.info)
+        show_error(error.info)
+        return error.info.exit
     finally:
         meter.clear()
     tell(op, result)
