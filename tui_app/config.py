@@ -6,7 +6,6 @@ flags. Every problem is a `settings.invalid` error that names the file or the va
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +25,8 @@ from engines.text import parse_size
 from tui_app.locations import write_private
 
 MASK: Final = "********"
+_MOST: Final = 1 << 63
+"""Numbers of settings go through JSON, SQLite and system calls, which hold no larger ones and none that is infinite."""
 _BYTES: Final = frozenset({"tasks.disk_floor", "tasks.memory_limit", "archive.max_bytes"})
 """Settings counted in bytes: they also take "512 MiB"."""
 _OTHER_VARIABLES: Final = frozenset(
@@ -261,8 +262,10 @@ def _typed(option: Option, value: Any, where: str) -> Any:
             value = parse_size(value)
         except ValueError:
             raise _invalid(f"cannot use {option.key} {where}", f"'{display(value)}' is not a size") from None
-    if isinstance(value, float) and not math.isfinite(value):  # JSON knows none, and job processes are told in JSON
-        raise _invalid(f"cannot use {option.key} {where}", f"{value} is no finite number")
+    if isinstance(value, int | float) and not abs(value) < _MOST:  # NaN is not either
+        raise _invalid(
+            f"cannot use {option.key} {where}", f"{value} is no number that every part of the program can hold"
+        )
     try:
         return msgspec.convert(value, option.type, strict=True)
     except msgspec.ValidationError as error:

@@ -121,11 +121,24 @@ class Engine:
         except TaskdeckError as error:
             log.warning("task %s could not start: %s", record.id, error)
             await asyncio.sleep(1.0)  # the state folder's disk is full: the task stays in the queue
+        except Exception as error:  # a fault of ours: to start it again and again would make process after process
+            log.exception("task %s could not start", record.id)
+            await self._give_up(record, error)
         finally:
             record.busy = False
             if record.id in self.board.records:
                 self._settle(record)
             self.wake()
+
+    async def _give_up(self, record: Record, error: Exception) -> None:
+        """Fail a task that cannot be started."""
+        async with record.lock:
+            run, record.run = record.run, None
+            if run is not None:
+                run.kill()
+            if record.state not in TERMINAL:
+                why = f"{type(error).__name__}: {error}"
+                await self.fail(record, TaskdeckError("internal", f"cannot start '{record.title}'", why).info)
 
     async def _launch(self, record: Record) -> None:
         """From queued to running, or to what it must wait for."""

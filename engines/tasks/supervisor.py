@@ -59,7 +59,11 @@ class Worker:
             os.close(write_end)
         self.pid = self.process.pid
         self.events = os.fdopen(read_end, "rb", 0)
-        self._restrain(settings)
+        try:
+            self._restrain(settings)
+        except BaseException:
+            self.discard()
+            raise
 
     @property
     def idle(self) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from engines.model import Action, TaskState, WaitReason
+from engines.tasks.supervisor import ProcessRun, Worker
 from tests.support.workbench import running
 
 
@@ -150,4 +151,24 @@ async def test_numbers_beyond_all_measure_harm_nobody(tmp_path: Path) -> None:
             view = await deck.ended((await deck.act("boast")).id)
             assert view.state is TaskState.COMPLETED and view.total == (1 << 63) - 1
         assert (await deck.service.totals()).bytes > 1 << 63
+        assert (await deck.ended((await deck.act("nothing")).id)).state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("method", ["_restrain", "begin"])
+async def test_task_that_cannot_be_started_fails_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tried = 0
+
+    def broken(*_: object) -> None:
+        nonlocal tried
+        tried += 1
+        raise OverflowError("too large")
+
+    async with running(tmp_path) as deck:
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker if method == "_restrain" else ProcessRun, method, broken)
+            view = await deck.ended((await deck.act("nothing")).id)
+        assert view.error is not None and view.error.code == "internal" and "too large" in view.error.message
+        assert tried == 1
         assert (await deck.ended((await deck.act("nothing")).id)).state is TaskState.COMPLETED

@@ -201,6 +201,13 @@ def test_numbers_that_json_cannot_carry_to_a_job_are_refused(file: Path, value: 
         load(file.with_name("none"), environ={"TASKDECK_TASKS_FROZEN_MINUTES": value})
 
 
+def test_numbers_that_the_system_cannot_hold_are_refused(file: Path) -> None:
+    for variable, value in (("TASKDECK_TASKS_MEMORY_LIMIT", "100 EB"), ("TASKDECK_TASKS_LOG_LINES", "1" + "0" * 30)):
+        with pytest.raises(TaskdeckError) as caught:
+            load(file, environ={variable: value})
+        assert caught.value.code == "settings.invalid" and variable in caught.value.message
+
+
 def test_set_refuses_a_layout_it_would_break() -> None:
     with pytest.raises(TaskdeckError, match="by hand"):
         set_value("web = { port = 1 }\n", "web.port", 2)
