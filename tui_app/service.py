@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tui_app.doctor import Check
 
 NAME: Final = "taskdeck.service"
+_PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "TASKDECK_CONFIG", "TASKDECK_STATE")
+"""Variables that say where settings and tasks lie: systemd does not know them from a shell's start-up files."""
 _SECONDS: Final = 20
 
 
@@ -29,13 +31,13 @@ def unit(arguments: list[str]) -> str:
         arguments: Options of the program that the service should keep (`--config`, `--root`).
     """
     command = [sys.executable, "-P", "-m", "tui_app", *arguments, "serve", "--background"]
+    places = "".join(f"Environment={_assigned(name, os.environ[name])}\n" for name in _PLACES if os.environ.get(name))
     return f"""[Unit]
 Description=Taskdeck, durable archive, media and file tasks
-Documentation=man:taskdeck(1)
 
 [Service]
 Type=notify
-ExecStart={" ".join(_quoted(word) for word in command)}
+{places}ExecStart={" ".join(_quoted(word) for word in command)}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=2
@@ -46,13 +48,20 @@ NoNewPrivileges=yes
 
 [Install]
 WantedBy=default.target
-""".replace("Documentation=man:taskdeck(1)\n", "")
+"""
 
 
 def _quoted(word: str) -> str:
     """A word of ExecStart (systemd.service(5), command lines): quoted, "%" and "$" doubled."""
     word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{word}"' if any(char in word for char in " \t\"'\\;") else word
+
+
+def _assigned(name: str, value: str) -> str:
+    """An assignment for Environment= (systemd.exec(5)): quoted, "%" doubled; "$" means nothing there."""
+    value = os.path.abspath(os.path.expanduser(value)) if name.startswith("TASKDECK_") else value
+    value = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{name}={value}"'
 
 
 def unit_path() -> Path:

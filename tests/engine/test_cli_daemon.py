@@ -214,6 +214,15 @@ def test_a_daemon_that_cannot_start_is_explained_with_its_reason(station: Statio
     assert "[daemon.absent]" in done.stderr
 
 
+def test_the_unit_leads_to_the_same_state_folder(station: Station) -> None:
+    """What a shell's start-up files say of folders is unknown to systemd."""
+    station.environment["XDG_STATE_HOME"] = f'{station.base}/a "b" 100% $x'
+    station.environment["TASKDECK_CONFIG"] = "own.toml"
+    lines = station.run("service", "print").stdout.splitlines()
+    assert f'Environment="XDG_STATE_HOME={station.base}/a \\"b\\" 100%% $x"' in lines
+    assert f'Environment="TASKDECK_CONFIG={station.root}/own.toml"' in lines
+
+
 def test_systemd_is_told_when_the_daemon_is_ready(station: Station) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(station.base / "notify"))
