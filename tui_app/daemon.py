@@ -26,6 +26,7 @@ from tui_app.locations import Locations, private_directory
 from tui_app.web.access import AccessBook
 from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
+from tui_app.web.peer import in_url
 from tui_app.web.server import Server
 
 if TYPE_CHECKING:
@@ -219,8 +220,7 @@ class Daemon:
         assert self._server is not None
         assert self._deck is not None
         port = await self._server.listen_tcp(settings)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._deck.url = f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
+        self._deck.url = f"{'https' if settings.tls_certificate else 'http'}://{in_url(settings.host)}:{port}"
         _LOG.info("the web side answers on %s", self._deck.url)
         if settings.exposed:
             self._warn_of_exposure()

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tui_app.web.compat import DashboardEndpoints, DashboardManager
 
 STATUS = {"status": "downloading", "progress": 45, "speed": 5_242_880, "eta": 120, "name": "video_file.mp4"}
@@ -66,7 +67,7 @@ async def test_a_stream_ends_with_its_task() -> None:
     following = asyncio.create_task(follow())
     await asyncio.sleep(0)
     await manager.broadcast_task_status("a", STATUS | {"status": "completed"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         await following
     assert [json.loads(event.partition("data: ")[2])["data"]["status"] for event in events][-1] == "completed"
     assert events[0].startswith("event: task_status\n")
@@ -85,7 +86,17 @@ async def test_the_guides_addresses_answer(tmp_path: Path) -> None:
             acted = await http.post(f"{url}/api/tasks/t000/control", json={"action": "pause"})
             assert (await acted.json())["status"] == "paused"
             async with http.ws_connect(f"{url}/ws/dashboard") as live:
-                assert (await live.receive_json(timeout=5))["type"] == "dashboard_stats"
-                assert (await live.receive_json(timeout=5))["type"] == "task_status"
+                assert (await live.receive_json(timeout=SECONDS))["type"] == "dashboard_stats"
+                assert (await live.receive_json(timeout=SECONDS))["type"] == "task_status"
+    finally:
+        await endpoints.stop()
+
+
+async def test_an_address_of_ipv6_can_be_opened(tmp_path: Path) -> None:
+    endpoints = DashboardEndpoints(FakeTasks(), state=tmp_path / "state")
+    url = await endpoints.start(host="::1", port=0)
+    try:
+        async with aiohttp.ClientSession() as http:
+            assert (await http.get(f"{url}/healthz")).status == 200
     finally:
         await endpoints.stop()

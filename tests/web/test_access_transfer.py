@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -13,9 +14,11 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from engines import files
 from engines.model import Kind, TaskDetail, TaskState
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, make_view
+from tests.support.station import SECONDS
 from tests.support.web_server import Site, site
 from tui_app.web.access import Scope
 
@@ -151,6 +154,22 @@ async def test_a_file_over_the_limit_leaves_nothing(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("uploads/*"), *tmp_path.glob("uploads/.*")]
 
 
+async def test_a_file_of_unknown_length_does_not_fill_the_disk(
+    served: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b"x" * (1 << 20)
+
+    floor = served.deck.settings.tasks.disk_floor
+    free = itertools.count(floor + files.RESERVE + (2 << 20), -(1 << 20))
+    monkeypatch.setattr(files, "free_space", lambda _: next(free))
+    async with served.client(Scope.CONTROL) as http:
+        answer = await http.post("/api/v1/uploads", params={"name": "a"}, data=blocks())
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (507, "disk.full")
+    assert not list((tmp_path / "uploads").iterdir())
+
+
 def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     """The errors Taskdeck wrote into its log; aiohttp's own logger is switched off in the daemon."""
     return [found for found in caplog.records if found.levelno >= logging.ERROR and found.name.startswith("tui_app")]
@@ -164,7 +183,7 @@ async def test_a_broken_upload_leaves_nothing(served: Site, tmp_path: Path, capl
         "Content-Length: 1000\r\n\r\nhalf".encode()
     )
     folder = tmp_path / "uploads"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while not (folder.is_dir() and list(folder.iterdir())):  # noqa: ASYNC110 - made by the server
             await asyncio.sleep(0.02)
         writer.transport.abort()

@@ -16,9 +16,13 @@ from engines.model import TaskState
 from engines.paths import from_uri
 from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import START, FakeTasks, make_view, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import Site, site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+REFUSED = ("status of 4",)
+"""What the console says while a form asks what will come of half a path."""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -94,7 +98,7 @@ async def test_the_view_is_the_last_one_asked_for(deck: tuple[Site, FakeTasks], 
         slow = Gate()
         await slow.put(page, lambda url: "/tasks/t000?" in url)
         await page.evaluate("location.hash = '#/task/t000'")
-        await asyncio.wait_for(slow.asked.wait(), 15)
+        await asyncio.wait_for(slow.asked.wait(), SECONDS)
         await page.evaluate("location.hash = '#/task/t001'")
         wanted = tasks.views["t001"].title
         await expect(page.locator("#view h2")).to_have_text(wanted)
@@ -119,7 +123,7 @@ async def test_lines_of_the_log_stand_there_once(
         slow = Gate()
         await slow.put(page, lambda url: "/t000/log?" in url)
         await page.evaluate("location.hash = '#/task/t000'")
-        await asyncio.wait_for(slow.asked.wait(), 15)
+        await asyncio.wait_for(slow.asked.wait(), SECONDS)
         async with page.expect_response(lambda answer: "log_lines=1" in answer.url):
             tasks.change("t000", state=TaskState.PAUSED)  # asks for the log too
         await page.evaluate("fetch('api/v1/session')")  # the page has handled the answer before
@@ -152,7 +156,7 @@ async def test_the_history_shows_the_last_filter_typed(deck: tuple[Site, FakeTas
         slow = Gate()
         await slow.put(page, lambda url: "kind%3Atranscode" in url)
         await page.get_by_label("Filter the history").fill("kind:transcode")
-        await asyncio.wait_for(slow.asked.wait(), 15)
+        await asyncio.wait_for(slow.asked.wait(), SECONDS)
         await page.get_by_label("Filter the history").fill("nothing has this name")
         await expect(page.locator("tbody")).to_contain_text("Nothing matches")
         async with page.expect_response(lambda answer: "kind%3Atranscode" in answer.url):
@@ -164,7 +168,7 @@ async def test_the_history_shows_the_last_filter_typed(deck: tuple[Site, FakeTas
 
 async def test_another_operation_takes_over_what_fits(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
     served, _ = deck
-    async with open_page(served.link(), allowed=("404", "422")) as page:
+    async with open_page(served.link(), allowed=REFUSED) as page:
         await settled(page)
         await page.keyboard.press("n")
         dialog = page.locator("dialog")
@@ -186,7 +190,7 @@ async def test_another_operation_takes_over_what_fits(deck: tuple[Site, FakeTask
 
 async def test_a_refusal_names_the_fields_of_the_form(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
     served, tasks = deck
-    async with open_page(served.link(), allowed=("400", "404")) as page:
+    async with open_page(served.link(), allowed=REFUSED) as page:
         await settled(page)
         await page.keyboard.press("n")
         dialog = page.locator("dialog")
@@ -206,7 +210,7 @@ async def test_a_value_that_is_wrong_is_shown_also_when_it_is_folded_away(
     deck: tuple[Site, FakeTasks], open_page: OpenPage
 ) -> None:
     served, _ = deck
-    async with open_page(served.link(), allowed=("404",)) as page:
+    async with open_page(served.link(), allowed=REFUSED) as page:
         await settled(page)
         await page.keyboard.press("n")
         dialog = page.locator("dialog")
@@ -232,7 +236,7 @@ async def test_problems_are_seen_and_heard_over_a_dialog(
     deck: tuple[Site, FakeTasks], open_page: OpenPage, tmp_path: Path
 ) -> None:
     served, _ = deck
-    async with open_page(served.link(), allowed=("403", "404")) as page:
+    async with open_page(served.link(), allowed=REFUSED) as page:
         await settled(page)
         await page.keyboard.press("n")
         await page.locator("#new-path").fill("/etc/passwd")
@@ -255,7 +259,7 @@ async def test_the_picker_gives_names_as_they_are_on_the_disk(
     for name in names:
         (folder / os.fsdecode(name)).write_bytes(b"x")
     found = []
-    async with open_page(served.link(), allowed=("404", "422", "405")) as page:
+    async with open_page(served.link(), allowed=REFUSED) as page:
         await settled(page)
         await page.keyboard.press("n")
         for number in range(len(names)):
@@ -280,4 +284,41 @@ async def test_a_browser_does_not_ask_again_for_a_stream_that_has_ended(
           const source = new EventSource(`api/stream/${id}`);
           source.onerror = () => { if (source.readyState === EventSource.CLOSED) done(true); };
         })"""
-        assert await asyncio.wait_for(page.evaluate(closed, done), 30)
+        assert await asyncio.wait_for(page.evaluate(closed, done), SECONDS)
+
+
+async def test_a_refusal_of_a_proxy_ends_the_sending(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage, tmp_path: Path
+) -> None:
+    served, _ = deck
+    (tmp_path / "big.bin").write_bytes(b"x")
+    async with open_page(served.link(), allowed=REFUSED) as page:
+        await settled(page)
+        await page.route("**/api/v1/uploads?*", lambda route: route.fulfill(status=413, body="<h1>Too large</h1>"))
+        await page.keyboard.press("n")
+        async with page.expect_file_chooser() as choosing:
+            await page.locator("dialog").get_by_role("button", name="Upload").first.click()
+        await (await choosing.value).set_files(tmp_path / "big.bin")
+        await expect(page.locator(".toast.bad")).to_have_text("The server answered 413.")
+        await expect(page.locator("dialog")).to_have_count(1)
+
+
+async def test_charts_are_drawn_anew_without_being_asked_for_again(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage
+) -> None:
+    served, _ = deck
+    async with open_page(served.link()) as page:
+        await settled(page)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "/statistics" in request.url else None)
+        await page.evaluate("location.hash = '#/history'")
+        chart = page.locator("canvas.chart").first
+        await expect(chart).to_be_visible()
+        await page.set_viewport_size({"width": 700, "height": 900})
+        for _ in range(5):
+            await page.evaluate("dispatchEvent(new Event('resize'))")
+        drawn = "node => node.width === Math.round(node.clientWidth * devicePixelRatio)"
+        async with asyncio.timeout(SECONDS):
+            while not await chart.evaluate(drawn):  # noqa: ASYNC110 - the browser tells nobody
+                await asyncio.sleep(0.05)
+        assert len(asked) == 1

@@ -25,6 +25,7 @@ from tui_app.web.access import AccessBook, Scope
 from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
 from tui_app.web.guide import broadcast, timestamp
+from tui_app.web.peer import in_url
 from tui_app.web.server import Server
 
 _SEND_SECONDS: Final = 5.0
@@ -141,7 +142,7 @@ class DashboardEndpoints:
         """Begin to serve; returns the address."""
         await self._server.start()
         taken = await self._server.listen_tcp(WebSettings(enabled=True, host=host, port=port))
-        self._deck.url = f"http://{host}:{taken}"
+        self._deck.url = f"http://{in_url(host)}:{taken}"
         return self._deck.url
 
     def login_link(self) -> str:

@@ -44,6 +44,11 @@ def group_of(address: str) -> str:
     return address
 
 
+def in_url(host: str) -> str:
+    """A host as addresses have it: IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_proxy(address: str, settings: WebSettings) -> bool:
     """Whether a connection comes from one of `web.trusted_proxies`."""
     return _trusted(address, _networks(settings.trusted_proxies))

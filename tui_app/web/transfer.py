@@ -144,7 +144,7 @@ async def upload(request: web.Request) -> web.Response:
     folder = await asyncio.to_thread(_folder, deck, expected)
     staged = folder / files.fit_name(name, before=".", after=f".{secrets.token_hex(4)}.part")
     with _removed(staged):
-        written = await _receive(request, staged, limit)
+        written = await _receive(request, staged, deck)
         target = await asyncio.to_thread(_publish, staged, folder / name)
     await deck.count(Kind.UPLOAD)
     return json_response(Uploaded(to_uri(str(target)), display(target.name), written), status=201)
@@ -169,7 +169,8 @@ def _removed(staged: Path) -> Iterator[None]:
         staged.unlink(missing_ok=True)
 
 
-async def _receive(request: web.Request, staged: Path, limit: int) -> int:
+async def _receive(request: web.Request, staged: Path, deck: Deck) -> int:
+    limit, floor = deck.settings.web.max_upload, deck.settings.tasks.disk_floor
     written = 0
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -181,7 +182,7 @@ async def _receive(request: web.Request, staged: Path, limit: int) -> int:
             written += len(block)
             if limit and written > limit:
                 raise _too_large(limit)
-            await asyncio.to_thread(write_all, descriptor, block)
+            await asyncio.to_thread(_append, descriptor, block, staged.parent, floor)
         await asyncio.to_thread(os.fsync, descriptor)
     except OSError as error:
         if isinstance(error, (TimeoutError, ConnectionError)):
@@ -190,6 +191,12 @@ async def _receive(request: web.Request, staged: Path, limit: int) -> int:
     finally:
         os.close(descriptor)
     return written
+
+
+def _append(descriptor: int, block: bytes, folder: Path, floor: int) -> None:
+    # Not every body says beforehand how long it is, and several may come at once.
+    files.require_space(folder, floor, what="receive the file")
+    write_all(descriptor, block)
 
 
 def _publish(staged: Path, target: Path) -> Path:

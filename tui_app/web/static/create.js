@@ -211,8 +211,9 @@ function send(file) {
   return new Promise((resolve, reject) => {
     request.upload.onprogress = event => { if (event.lengthComputable) bar.value = event.loaded / event.total; };
     request.onload = () => {
-      const answer = JSON.parse(request.responseText || '{}');
-      if (request.status < 300) resolve(answer.path);
+      let answer = {}; // a proxy may refuse with a page of its own
+      try { answer = JSON.parse(request.responseText); } catch { /* then its status is all there is to say */ }
+      if (request.status < 300 && answer.path) resolve(answer.path);
       else reject(new Problem(request.status, answer));
     };
     request.onerror = () => reject(new Problem(0, { title: 'The file could not be sent.' }));

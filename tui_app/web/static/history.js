@@ -41,6 +41,7 @@ export async function show(root) {
     exports.forEach((link, index) => { link.href = url(`api/v1/history?${new URLSearchParams({ format: ['csv', 'json'][index], filter: search.value.trim() })}`); });
   }
 
+  let drawn = [];
   async function draw() {
     const found = await attempt(() => api('GET', `api/v1/statistics?days=${days.value}`));
     if (!found) return;
@@ -50,16 +51,17 @@ export async function show(root) {
       el('dd', {}, `${plural(item.completed, 'task')} completed${item.failed ? `, ${item.failed} failed` : ''}`, item.bytes ? `, ${size(item.bytes)}` : '', item.seconds && item.bytes ? `, ${size(item.bytes / item.seconds)}/s on average` : '')]));
     charts.replaceChildren(chartPanel('Tasks a day', ended), chartPanel('Bytes a day', bytes),
       found.operations.length ? el('section', { class: 'panel wide' }, el('h3', {}, 'By operation'), kinds) : '');
-    for (const chart of [ended, bytes]) chart.draw();
+    drawn = [ended, bytes];
+    redraw();
   }
 
-  const redraw = () => draw();
+  const redraw = () => drawn.forEach(chart => chart.draw());
   const dark = matchMedia('(prefers-color-scheme: dark)');
   dark.addEventListener('change', redraw);
   $('theme').addEventListener('click', redraw);
   addEventListener('resize', redraw);
   search.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(() => load(true), 200); });
-  days.addEventListener('change', redraw);
+  days.addEventListener('change', draw);
   await Promise.all([load(true), draw()]);
   return () => {
     dark.removeEventListener('change', redraw);
