@@ -22,6 +22,10 @@ ARGUMENTS = [
     "--disable-features=Translate,OptimizationHints,MediaRouter",
 ]
 
+PATIENCE = 60_000.0
+"""Milliseconds a page has for what is expected of it; a quick machine needs none of them."""
+expect.set_options(timeout=PATIENCE)
+
 OpenPage = Callable[..., AbstractAsyncContextManager[Page]]
 
 
@@ -50,7 +54,7 @@ async def open_page(browser: Browser) -> OpenPage:
         context = await browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce", **extra
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         page = await context.new_page()
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

@@ -15,6 +15,7 @@ import aiohttp
 from engines.paths import PathPolicy
 from engines.settings import Settings, WebSettings
 from engines.tasks.api import Tasks
+from tests.support.station import SECONDS
 from tui_app.web.access import AccessBook, Scope
 from tui_app.web.audit import Audit
 from tui_app.web.context import Deck
@@ -117,6 +118,6 @@ async def handshake(served: Site, headers: dict[str, str]) -> int:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that is not announced."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(SECONDS):
         while not true():  # noqa: ASYNC110 - the condition lives in the server, without an event
             await asyncio.sleep(0.02)

@@ -20,6 +20,7 @@ from engines.model import TaskDetail, TaskState
 from engines.paths import PathPolicy
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, make_view, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import J, Site, ask, sign_in, site, until
 from tui_app.web import access, limits
 from tui_app.web.access import AccessBook, Scope
@@ -93,10 +94,10 @@ async def test_ending_a_session_cuts_its_live_connections(served: Site) -> None:
         aiohttp.ClientSession() as client,
         client.ws_connect(f"{served.url}/ws/dashboard", headers=cookie) as live,
     ):
-        assert (await live.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT
+        assert (await live.receive(timeout=SECONDS)).type is aiohttp.WSMsgType.TEXT
         status, _, _ = await ask(served, "DELETE", f"/api/v1/sessions/{session.id}", headers=served.bearer())
         assert status == 204
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while not live.closed:
                 await live.receive()
     assert (await ask(served, "GET", "/api/stats", headers=cookie))[0] == 401
@@ -128,7 +129,7 @@ async def test_a_connection_may_hold_so_many_watches_of_such_a_size(served: Site
             await live.send_json({"type": "watch", "id": number, "watch": {"query": {"limit": 5}, "hz": 2}})
         await live.send_json({"type": "watch", "id": 1, "watch": {"query": {"limit": 100_000}, "hz": 2}})
         refused: list[int] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while len(refused) < 2:
                 message = msgspec.json.decode((await live.receive()).data)
                 if message["type"] == "error":
@@ -144,12 +145,12 @@ async def test_a_tls_handshake_that_never_ends_is_cut(tmp_path: Path, monkeypatc
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-days", "2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=30)
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=SECONDS)
     web = WebSettings(enabled=True, port=0, tls_certificate=str(certificate), tls_key=str(key))
     async with site(FakeTasks(), tmp_path, web=web) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         with contextlib.suppress(ConnectionError):  # cut harder still
-            assert await asyncio.wait_for(reader.read(1), 10) == b""
+            assert await asyncio.wait_for(reader.read(1), SECONDS) == b""
         writer.close()
 
 
@@ -168,7 +169,7 @@ async def test_an_upload_that_stands_still_is_cut_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr("tui_app.web.transfer.STALL_SECONDS", 0.2)
     reader, writer = await sent_slowly(served, 1000)
-    assert b" 408 " in await asyncio.wait_for(reader.readline(), 10)
+    assert b" 408 " in await asyncio.wait_for(reader.readline(), SECONDS)
     writer.close()
     assert list((tmp_path / "uploads").iterdir()) == []
 
@@ -176,7 +177,7 @@ async def test_an_upload_that_stands_still_is_cut_and_leaves_nothing(
 async def test_a_file_that_says_it_is_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     async with site(FakeTasks(), tmp_path, web=WebSettings(port=0, max_upload=2000)) as served:
         reader, writer = await sent_slowly(served, 2001)
-        assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+        assert b" 413 " in await asyncio.wait_for(reader.readline(), SECONDS)
         writer.close()
 
 
@@ -204,6 +205,6 @@ async def test_a_result_swapped_between_check_and_opening_is_not_given(
 async def test_a_result_that_became_a_pipe_holds_nobody_up(served: Site, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "made.zip")
     finished(served, tmp_path / "made.zip")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         status, _, _ = await ask(served, "GET", "/api/v1/tasks/done/output", headers=served.bearer())
     assert status != 200

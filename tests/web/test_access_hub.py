@@ -13,6 +13,7 @@ from aiohttp import WSMessage, WSMsgType
 from engines.model import TaskState
 from engines.tasks.api import Update, Watch
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import site, until
 from tui_app.web.guide_feed import BUSY, GuideFeed
 from tui_app.web.hub import Hub
@@ -49,7 +50,7 @@ class Client:
         self.seen.put_nowait(msgspec.convert(message["update"], Update))
 
     async def next(self) -> Update:
-        return await asyncio.wait_for(self.seen.get(), 5)
+        return await asyncio.wait_for(self.seen.get(), SECONDS)
 
 
 def watches(tasks: FakeTasks) -> int:
@@ -104,7 +105,7 @@ async def test_a_connection_that_stands_still_is_cut() -> None:
     await client.next()
     client.transport.unsent = 1 << 20
     tasks.change("t000", done=6)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         while not client.transport.cut:  # noqa: ASYNC110 - told by nothing
             await asyncio.sleep(0.02)
     await hub.close()

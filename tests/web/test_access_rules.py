@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import J, Site, ask, handshake, sign_in, site, until
 from tui_app import wire
 from tui_app.web.access import Scope
@@ -253,10 +254,10 @@ async def test_a_revoked_token_and_its_sessions_end_at_once(served: Site) -> Non
         aiohttp.ClientSession() as client,
         client.ws_connect(f"{served.url}/ws/dashboard", headers=cookie) as live,
     ):
-        assert (await live.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT
+        assert (await live.receive(timeout=SECONDS)).type is aiohttp.WSMsgType.TEXT
         status, _, _ = await ask(served, "DELETE", f"/api/v1/tokens/{token['id']}", headers=served.bearer())
         assert status == 204
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while not live.closed:
                 await live.receive()
     assert (await ask(served, "GET", "/api/stats", headers=bearer))[0] == 401
@@ -391,7 +392,7 @@ async def test_tls_serves_and_marks_its_cookies(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-days", "2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=30)
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=SECONDS)
     web = WebSettings(enabled=True, port=0, tls_certificate=str(certificate), tls_key=str(key))
     async with site(FakeTasks(), tmp_path, web=web) as served:
         served.scheme = "https"
@@ -424,9 +425,9 @@ async def test_a_websocket_message_over_the_limit_closes_the_line(served: Site) 
         aiohttp.ClientSession() as client,
         client.ws_connect(f"{served.url}/ws/dashboard", headers=served.bearer(), protocols=("taskdeck.v1",)) as live,
     ):
-        await live.receive(timeout=5)
+        await live.receive(timeout=SECONDS)
         await live.send_str("x" * 20_000)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while not live.closed:
                 await live.receive()
         assert live.close_code == 1009
@@ -434,7 +435,7 @@ async def test_a_websocket_message_over_the_limit_closes_the_line(served: Site) 
 
 async def test_no_more_connections_than_allowed(tmp_path: Path) -> None:
     web = WebSettings(enabled=True, port=0, max_connections=4)
-    async with site(FakeTasks(), tmp_path, web=web) as served:
+    async with site(FakeTasks(), tmp_path, web=web, idle_after=SECONDS) as served:
         lines = []
         for _ in range(8):
             lines.append(await asyncio.open_connection("127.0.0.1", served.port))
@@ -443,7 +444,7 @@ async def test_no_more_connections_than_allowed(tmp_path: Path) -> None:
         for reader, writer in lines:
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             try:
-                cut += (await asyncio.wait_for(reader.read(20), 5)) == b""
+                cut += (await asyncio.wait_for(reader.read(20), SECONDS)) == b""
             except ConnectionError:
                 cut += 1
         assert cut == 4
@@ -456,27 +457,27 @@ async def answered(address: str, port: int) -> tuple[bool, asyncio.StreamWriter]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     try:
-        return (await asyncio.wait_for(reader.read(20), 5)) != b"", writer
+        return (await asyncio.wait_for(reader.read(20), SECONDS)) != b"", writer
     except ConnectionError:
         return False, writer
 
 
 async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
     web = WebSettings(enabled=True, port=0, max_connections=100, max_per_address=3)
-    async with site(FakeTasks(), tmp_path, web=web) as served:
+    async with site(FakeTasks(), tmp_path, web=web, idle_after=SECONDS) as served:
         mine = [await answered("127.0.0.2", served.port) for _ in range(5)]
         assert [came for came, _ in mine] == [True, True, True, False, False]
         other, _ = await answered("127.0.0.3", served.port)
         assert other
         mine[0][1].close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while not (await answered("127.0.0.2", served.port))[0]:  # noqa: ASYNC110 - told by nothing
                 await asyncio.sleep(0.02)
 
 
 async def test_a_trusted_proxy_may_bring_everybodys_connections(tmp_path: Path) -> None:
     web = WebSettings(enabled=True, port=0, max_per_address=3, trusted_proxies=("127.0.0.2/32",))
-    async with site(FakeTasks(), tmp_path, web=web) as served:
+    async with site(FakeTasks(), tmp_path, web=web, idle_after=SECONDS) as served:
         assert all([(await answered("127.0.0.2", served.port))[0] for _ in range(6)])
 
 
@@ -495,7 +496,7 @@ async def test_a_trusted_proxy_may_bring_everybodys_connections(tmp_path: Path) 
 async def test_ambiguous_and_oversized_requests_are_refused(served: Site, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(sent)
-    answer = await asyncio.wait_for(reader.readline(), 5)
+    answer = await asyncio.wait_for(reader.readline(), SECONDS)
     writer.close()
     assert answer.split()[1][:1] == b"4"
 
@@ -506,7 +507,7 @@ async def test_a_dripping_body_is_cut(served: Site, monkeypatch: pytest.MonkeyPa
     writer.write(
         b"POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
     )
-    answer = await asyncio.wait_for(reader.readline(), 5)
+    answer = await asyncio.wait_for(reader.readline(), SECONDS)
     writer.close()
     assert b" 408 " in answer
 
@@ -516,7 +517,7 @@ async def test_a_dripping_header_is_cut(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"GET /healthz HTTP/1.1\r\n")
         ended = asyncio.create_task(reader.read(10))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while not ended.done():
                 writer.write(b"X")
                 await asyncio.wait({ended}, timeout=0.05)
@@ -551,7 +552,7 @@ async def read_into(seen: dict[str, int], live: aiohttp.ClientWebSocketResponse)
 
 async def test_a_live_client_that_does_not_read_is_cut_and_others_lose_nothing(tmp_path: Path) -> None:
     tasks = FakeTasks(seeded(300))
-    async with site(tasks, tmp_path, stuck_after=0.5) as served, aiohttp.ClientSession() as client:
+    async with site(tasks, tmp_path, stuck_after=2) as served, aiohttp.ClientSession() as client:
         url = f"{served.url}/ws/dashboard"
         stuck = await client.ws_connect(url, headers=served.bearer(), protocols=("taskdeck.v1",))
         healthy = await client.ws_connect(url, headers=served.bearer(), protocols=("taskdeck.v1",))
@@ -564,7 +565,7 @@ async def test_a_live_client_that_does_not_read_is_cut_and_others_lose_nothing(t
         connection.transport.pause_reading()
         seen: dict[str, int] = {}
         reading = asyncio.create_task(read_into(seen, healthy))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS):
             while served.deck.connections != 1:
                 tasks.step(0.5)
                 await asyncio.sleep(0.01)
@@ -583,7 +584,7 @@ async def test_everybody_is_told_when_the_daemon_goes(tmp_path: Path) -> None:
         ]
         await served.server.stop()
         for line in lines:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 while not line.closed:
                     await line.receive()
         assert [line.close_code for line in lines] == [1001] * 20

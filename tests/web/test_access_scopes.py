@@ -16,6 +16,7 @@ from engines.errors import TaskdeckError
 from engines.model import TaskState
 from engines.query import Page, Query
 from tests.support.fake_tasks import START, FakeTasks, make_view, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import J, Site, ask, handshake, sign_in, site
 from tui_app.web.access import Scope
 from tui_app.web.api import ROUTES
@@ -171,5 +172,5 @@ async def test_an_answer_that_breaks_off_is_cut(tmp_path: Path, monkeypatch: pyt
     async with site(tasks, tmp_path) as served, served.client() as http:
         answer = await http.get("/api/v1/history")
         with pytest.raises(aiohttp.ClientPayloadError) as broken:
-            await asyncio.wait_for(answer.read(), 20)
+            await asyncio.wait_for(answer.read(), SECONDS)
     assert "Not enough data" in str(broken.value)  # a second answer inside of the first would be malformed instead

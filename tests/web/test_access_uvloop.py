@@ -10,6 +10,7 @@ import uvloop
 
 from engines.settings import WebSettings
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import Site, site
 
 ASK = b"GET %b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
@@ -33,7 +34,7 @@ async def limits(folder: Path) -> None:
         lines = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(2)]
         for reader, writer in lines:
             writer.write(ask(served, "/healthz"))
-            assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+            assert (await asyncio.wait_for(reader.readline(), SECONDS)).startswith(b"HTTP/1.1 200")
         late, _ = await asyncio.open_connection("127.0.0.1", served.port)
         assert await cut(late)
         deaf = socket.socket()
@@ -41,7 +42,7 @@ async def limits(folder: Path) -> None:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(("127.0.0.1", served.port))
         deaf.sendall(ask(served, "/api/v1/tasks?limit=500") * 60)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(SECONDS):
             while served.server.connections < 3:  # noqa: ASYNC110 - told by nothing
                 await asyncio.sleep(0.02)
             while served.server.connections > 2:  # noqa: ASYNC110 - told by nothing
@@ -51,6 +52,6 @@ async def limits(folder: Path) -> None:
 
 async def cut(reader: asyncio.StreamReader) -> bool:
     try:
-        return await asyncio.wait_for(reader.read(), 5) == b""
+        return await asyncio.wait_for(reader.read(), SECONDS) == b""
     except ConnectionError:
         return True

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from engines.errors import TaskdeckError
-from tests.support.station import Station
+from tests.support.station import SECONDS, Station
 from tui_app import config, wire
 from tui_app.daemon import Daemon
 
@@ -52,7 +52,7 @@ async def test_the_token_opens_it(station: Station, daemon: Daemon) -> None:
     async with station.web(daemon) as http:
         assert (await http.get("/api/stats")).status == 200
         async with http.ws_connect("/ws/dashboard") as live:
-            assert (await live.receive_json(timeout=10))["type"] == "dashboard_stats"
+            assert (await live.receive_json(timeout=SECONDS))["type"] == "dashboard_stats"
 
 
 async def test_the_login_page_and_its_files_need_no_token_and_hold_no_data(station: Station, daemon: Daemon) -> None:
@@ -122,7 +122,7 @@ async def test_connections_beyond_the_limit_are_refused_and_the_socket_still_ans
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with pytest.raises(ConnectionError):
-            if await asyncio.wait_for(reader.read(), 10) == b"":
+            if await asyncio.wait_for(reader.read(), SECONDS) == b"":
                 raise ConnectionResetError
         async with station.http() as http:
             assert (await http.get("/healthz")).status == 200
@@ -148,7 +148,7 @@ async def test_the_web_side_opens_and_closes_with_its_setting(station: Station, 
         config.set_option(station.locations.config, "web.port", "0")
         config.set_option(station.locations.config, "web.enabled", "true")
         daemon.reload()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while not daemon.url:  # noqa: ASYNC110 - another task opens it
                 await asyncio.sleep(0.01)
         async with station.web(daemon) as http:

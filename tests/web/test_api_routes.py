@@ -18,7 +18,7 @@ import pytest
 from engines.errors import CODES
 from engines.model import Action, Actor, TaskView
 from tests.support.fake_tasks import FakeTasks
-from tests.support.station import Station
+from tests.support.station import SECONDS, Station
 from tui_app import wire
 from tui_app.daemon import Daemon
 from tui_app.web.export import csv_block
@@ -59,11 +59,9 @@ async def test_guide_tasks_have_the_guides_fields(station: Station, daemon: Daem
 async def test_guide_status_says_error_for_failed_and_compressing_for_running(station: Station, daemon: Daemon) -> None:
     running = await make(daemon, count=10_000, pause=0.05)
     async with station.http() as http:
-        for _ in range(500):
-            found = await (await http.get(f"/api/tasks/{running.id}")).json()
-            if found["status"] != "queued":
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(SECONDS):
+            while (found := await (await http.get(f"/api/tasks/{running.id}")).json())["status"] == "queued":  # noqa: ASYNC110 - told by nothing
+                await asyncio.sleep(0.01)
     assert found["status"] == "compressing"
 
 

@@ -22,7 +22,7 @@ from engines.query import Query
 from engines.settings import WebSettings
 from engines.tasks.api import Watch
 from tests.support.fake_tasks import FakeTasks, make_view
-from tests.support.station import Station
+from tests.support.station import SECONDS, Station
 from tests.support.web_server import Site, site
 from tui_app import wire
 from tui_app.client import address, pool
@@ -225,11 +225,12 @@ async def test_a_daemon_that_does_not_answer_is_given_up(tmp_path: Path, monkeyp
 
 
 async def test_a_cancelled_request_takes_its_connection_with_it(tmp_path: Path) -> None:
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await head_of(reader)
         if "/slow" in head:
+            begun.set()
             assert await reader.read() == b""
             ended.set()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
@@ -237,12 +238,13 @@ async def test_a_cancelled_request_takes_its_connection_with_it(tmp_path: Path) 
     async with server(tmp_path, talk) as path:
         requests = pooled(path)
         slow = asyncio.create_task(requests.request("GET", "/slow"))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(SECONDS):
+            await begun.wait()
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
             await slow
         assert (await requests.request("GET", "/quick")).body == b"{}"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await ended.wait()
         await requests.close()
 
@@ -269,7 +271,7 @@ async def test_a_socket_of_another_user_gets_nothing_to_read(tmp_path: Path, mon
     async with server(tmp_path, talk) as path, TaskClient(socket=path) as client:
         with pytest.raises(TaskdeckError, match="the socket belongs to user id 4321"):
             await client.hello()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             await ended.wait()
     assert seen == [b""]
 
@@ -321,7 +323,7 @@ async def test_the_whole_client_works_from_afar_below_a_prefix(tmp_path: Path) -
         async with TaskClient(url=url, token=token, reconnect=False) as client:
             assert (await client.view("t1")).title == "one"
             watcher = await client.watch(Watch())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 assert (await anext(aiter(watcher))).ids == ["t1"]
 
 
@@ -329,7 +331,7 @@ async def test_a_wrong_token_ends_a_watch_with_the_reason(tmp_path: Path) -> Non
     async with site(FakeTasks(), tmp_path) as served, TaskClient(url=served.url, token="wrong") as client:
         watcher = await client.watch(Watch())
         with pytest.raises(TaskdeckError) as told:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 await anext(aiter(watcher))
     assert told.value.code == "access.login"
 
@@ -340,7 +342,7 @@ async def tls_site(folder: Path) -> AsyncIterator[tuple[Site, Path]]:
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     made += ["-keyout", str(key), "-out", str(certificate)]
-    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=30)
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True, timeout=SECONDS)
     web = WebSettings(enabled=True, port=0, tls_certificate=str(certificate), tls_key=str(key))
     async with site(FakeTasks([make_view("t1", title="one")]), folder, web=web) as served:
         yield served, certificate
@@ -356,7 +358,7 @@ async def test_tls_is_spoken_to_a_trusted_certificate_only(tmp_path: Path, monke
         async with TaskClient(url=url, token=token, reconnect=False) as client:
             assert (await client.view("t1")).title == "one"
             watcher = await client.watch(Watch())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 assert (await anext(aiter(watcher))).ids == ["t1"]
         context = ssl.create_default_context()
         async with TaskClient(url=f"https://127.0.0.1:{served.port}", token=token) as other_name:
@@ -419,7 +421,7 @@ async def test_messages_come_whole_and_in_order(tmp_path: Path) -> None:
     async with server(tmp_path, talk) as path:
         line = await opened(path)
         await line.send("hello")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             got = [text async for text in line.messages()]
         await line.close()
     assert got == ["first", "sp\u00fclt", "x" * 60_000]
@@ -440,7 +442,7 @@ async def test_a_silent_line_is_asked_and_then_given_up(tmp_path: Path) -> None:
     async with server(tmp_path, talk) as path:
         line = await opened(path, heartbeat=0.1)
         with pytest.raises(ConnectionError, match="does not answer"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 async for _ in line.messages():
                     pass
         line.abort()
@@ -464,7 +466,7 @@ async def test_a_line_that_breaks_off_or_breaks_the_rules_is_lost(tmp_path: Path
     async with server(tmp_path, talk) as path:
         line = await opened(path)
         with pytest.raises(ConnectionError, match=why):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 async for _ in line.messages():
                     pass
         line.abort()
@@ -481,7 +483,7 @@ async def test_a_message_without_end_is_refused(tmp_path: Path) -> None:
         line = WebSocket(await Address(path=path).connect(), limit=1 << 20)
         await line._shake_hands(Address(path=path), "/ws", {}, wire.SUBPROTOCOL)
         with pytest.raises(ConnectionError, match="too large"):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(SECONDS):
                 async for _ in line.messages():
                     pass
         line.abort()
@@ -495,7 +497,7 @@ async def test_a_message_nobody_understands_ends_watches_with_the_reason(tmp_pat
     async with server(tmp_path, talk) as path, TaskClient(socket=path) as client:
         watcher = await client.watch(Watch())
         with pytest.raises(TaskdeckError) as told:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 await anext(aiter(watcher))
         assert told.value.code == "daemon.version"
 
@@ -512,7 +514,7 @@ async def test_a_daemon_that_cannot_read_the_request_is_told_of_instead_of_an_em
     async with server(tmp_path, talk) as path, TaskClient(socket=path) as client:
         watcher = await client.watch(Watch())
         with pytest.raises(TaskdeckError, match="another build") as told:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 await anext(aiter(watcher))
         assert told.value.code == "daemon.version"
 
@@ -541,7 +543,7 @@ async def test_after_a_refusal_a_new_watch_tries_again(tmp_path: Path) -> None:
         for code in ("access.login", "value"):
             watcher = await client.watch(Watch())
             with pytest.raises(TaskdeckError) as told:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(SECONDS):
                     await anext(aiter(watcher))
             assert told.value.code == code
 

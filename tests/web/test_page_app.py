@@ -16,6 +16,7 @@ from engines.model import TaskState
 from engines.settings import WebSettings
 from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import Site, site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -100,7 +101,7 @@ async def test_an_ended_task_is_notified_while_the_page_is_hidden(
         assert await page.evaluate(told) == []  # whoever looks at the page needs none
         await page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
         tasks.change("t001", state=TaskState.FAILED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while (shown := await page.evaluate(told)) == []:  # noqa: ASYNC110 - the browser tells nobody
                 await asyncio.sleep(0.05)
         assert shown == [["unzip failed", "t001"]]

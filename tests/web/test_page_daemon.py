@@ -16,7 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.support.browser import OpenPage
-from tests.support.station import Station
+from tests.support.station import SECONDS, Station
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
@@ -39,7 +39,7 @@ async def link(station: Station) -> str:
 
 
 async def settled(page: Page) -> None:
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
 
 async def start_task(page: Page, operation: str, path: Path) -> None:
@@ -64,14 +64,14 @@ async def test_an_archive_is_started_watched_paused_resumed_and_cancelled(
             await start_task(page, "zip", folder)
             card = page.locator(".card").first
             await expect(card.locator(".badge")).to_have_text("Compressing")
-            await expect(card.locator(".percent")).to_have_text(re.compile(r"^[1-9]"), timeout=20_000)
+            await expect(card.locator(".percent")).to_have_text(re.compile(r"^[1-9]"))
             await card.get_by_role("button", name="Pause").click()
-            await expect(card.locator(".badge")).to_have_text("Paused", timeout=10_000)
+            await expect(card.locator(".badge")).to_have_text("Paused")
             await card.get_by_role("button", name="Resume").click()
-            await expect(card.locator(".badge")).to_have_text("Compressing", timeout=10_000)
+            await expect(card.locator(".badge")).to_have_text("Compressing")
             await card.get_by_role("button", name="Cancel").click()
             await page.get_by_role("button", name="Cancel it").click()
-            await expect(card.locator(".badge")).to_have_text("Cancelled", timeout=15_000)
+            await expect(card.locator(".badge")).to_have_text("Cancelled")
     assert sorted(found.name for found in station.root.iterdir()) == ["much"]
 
 
@@ -81,11 +81,11 @@ async def test_the_page_outlives_the_daemon_and_shows_what_came_after(station: S
         with station.serving():
             await page.goto(await link(station))
             await settled(page)
-        await expect(page.locator("#connection")).to_contain_text("Reconnecting", timeout=15_000)
+        await expect(page.locator("#connection")).to_contain_text("Reconnecting")
         with station.serving():
             await settled(page)  # by itself, with the same session
             await start_task(page, "zip", station.root / "a.txt")
-            await expect(page.locator(".card .badge").first).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator(".card .badge").first).to_have_text("Completed")
 
 
 async def test_an_archive_tree_unpacks_what_is_chosen_and_nothing_else(station: Station, open_page: OpenPage) -> None:
@@ -97,7 +97,7 @@ async def test_an_archive_tree_unpacks_what_is_chosen_and_nothing_else(station: 
         async with open_page(await link(station)) as page:
             await settled(page)
             await start_task(page, "zipinfo", archive)
-            await expect(page.locator(".card .badge").first).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator(".card .badge").first).to_have_text("Completed")
             await page.locator(".card h3 a").first.click()
             await expect(page.locator(".reply")).to_contain_text("Archive Information")
             tree = page.locator(".tree-box")
@@ -115,11 +115,11 @@ async def test_an_archive_tree_unpacks_what_is_chosen_and_nothing_else(station: 
             await page.get_by_role("button", name="Unpack selected").click()
             await expect(page.locator("#toasts .toast").first).to_contain_text("Unpacking")
             found = station.root
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(SECONDS):
                 while not list(found.rglob("two[[]1[]].txt")):  # noqa: ASYNC110 - written by a job
                     await asyncio.sleep(0.05)
             await page.evaluate("location.hash = '#/'")
-            await expect(page.locator(".card .badge", has_text="Completed")).to_have_count(2, timeout=15_000)
+            await expect(page.locator(".card .badge", has_text="Completed")).to_have_count(2)
     assert not list(station.root.rglob("one.txt")) + list(station.root.rglob("three.txt"))
 
 
@@ -144,7 +144,7 @@ async def test_chosen_members_are_unpacked_whatever_their_names_and_no_namesakes
         async with open_page(await link(station)) as page:
             await settled(page)
             await start_task(page, "zipinfo", archive)
-            await expect(page.locator(".card .badge").first).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator(".card .badge").first).to_have_text("Completed")
             await expect(page.locator(".card .line").first).to_have_text("\u00a0")  # nothing is at work any more
             await page.locator(".card h3 a").first.click()
             members = page.locator(".tree-box > .tree > li > label")
@@ -154,7 +154,7 @@ async def test_chosen_members_are_unpacked_whatever_their_names_and_no_namesakes
                     await member.locator("input").check()
             await page.get_by_role("button", name="Unpack selected").click()
             await page.locator("#toasts .toast", has_text="Unpacking").get_by_role("link").click()
-            await expect(page.locator("#view .badge")).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator("#view .badge")).to_have_text("Completed")
             # What was unpacked is a folder: it can be packed, not be saved.
             await expect(page.get_by_role("link", name="Download the result")).to_be_hidden()
             await page.get_by_role("button", name="Pack the result").click()
@@ -175,7 +175,7 @@ async def test_a_file_is_sent_packed_and_saved_again(station: Station, open_page
             place = station.root / "uploads" / sent.name
             await expect(page.locator("#new-path")).to_have_value(str(place))
             await page.locator("dialog").get_by_role("button", name="Start").click()
-            await expect(page.locator(".card .badge").first).to_have_text("Completed", timeout=15_000)
+            await expect(page.locator(".card .badge").first).to_have_text("Completed")
             await expect(page.locator("#stat-uploads")).to_have_text("1")
             await page.locator(".card h3 a").first.click()
             async with page.expect_download() as saving:

@@ -20,6 +20,7 @@ from playwright.async_api import expect
 from engines.model import Action
 from tests.support.browser import OpenPage
 from tests.support.fake_tasks import FakeTasks, seeded
+from tests.support.station import SECONDS
 from tests.support.web_server import site
 from tui_app.config import load
 
@@ -70,7 +71,7 @@ def certificate(folder: Path) -> None:
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
              "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
              "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]  # fmt: skip
-    subprocess.run(words, check=True, capture_output=True, timeout=30)
+    subprocess.run(words, check=True, capture_output=True, timeout=SECONDS)
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def proxy(name: str, folder: Path, port: int, upstream: int) -> Iterator[None]:
 
 
 async def answers(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
