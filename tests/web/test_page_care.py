@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
 from engines.errors import TaskdeckError
-from engines.model import TaskState
+from engines.model import TaskDetail, TaskState
 from engines.paths import from_uri
 from tests.support.browser import OpenPage, settled
 from tests.support.fake_tasks import START, FakeTasks, make_view, seeded
@@ -322,3 +322,55 @@ async def test_charts_are_drawn_anew_without_being_asked_for_again(
             while not await chart.evaluate(drawn):  # noqa: ASYNC110 - the browser tells nobody
                 await asyncio.sleep(0.05)
         assert len(asked) == 1
+
+
+async def test_what_is_sent_again_for_want_of_an_answer_is_the_same_wish(
+    deck: tuple[Site, FakeTasks], open_page: OpenPage
+) -> None:
+    served, tasks = deck
+    keys: list[str] = []
+
+    async def lose_the_first(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            await route.fetch()  # it arrives; the answer does not
+            await route.abort()
+        else:
+            await route.continue_()
+
+    async with open_page(served.link(), allowed=(*REFUSED, "ERR_FAILED")) as page:
+        await settled(page)
+        await page.route("**/api/v1/tasks", lose_the_first)
+        await page.keyboard.press("n")
+        dialog = page.locator("dialog")
+        await dialog.locator("#new-path").fill("/srv/a")
+        start = dialog.get_by_role("button", name="Start")
+        problem = dialog.locator(".error[role=alert]")
+        await start.click()
+        await expect(problem).to_contain_text("cannot be reached")
+        tasks.refuse = TaskdeckError("path.missing", "cannot find '/srv/a'")
+        await start.click()
+        await expect(problem).to_contain_text("cannot find")
+        await start.click()
+        await dialog.locator("#new-path").fill("/srv/b")
+        tasks.refuse = None
+        await start.click()
+        await expect(dialog).to_have_count(0)
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+async def test_two_clicks_unpack_once(deck: tuple[Site, FakeTasks], open_page: OpenPage) -> None:
+    served, tasks = deck
+    view = tasks.put(make_view("info", op="zipinfo", state=TaskState.COMPLETED, finished=START))
+    tasks.details["info"] = TaskDetail(
+        view, {"path": "/srv/a.zip"}, "taskdeck zipinfo", result={"members": [{"name": "a", "size": 1}]}, reply="1 file"
+    )
+    async with open_page(served.link()) as page:
+        await settled(page)
+        await page.evaluate("location.hash = '#/task/info'")
+        await page.locator(".tree-box input").check()
+        await page.get_by_role("button", name="Unpack selected").dblclick()
+        await expect(page.locator("#toasts .toast")).to_contain_text("Unpacking")
+        await expect(page.get_by_role("button", name="Unpack selected")).to_be_enabled()
+    assert len([call for call in tasks.asked if call[0] == "submit"]) == 1

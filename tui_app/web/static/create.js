@@ -27,7 +27,6 @@ export async function open(live, preset = {}) {
   function choose(operation) {
     const kept = current ? read(fields) : { path: preset.path };
     current = operation;
-    key = freshKey();
     for (const button of choices.children) button.setAttribute('aria-pressed', String(button.dataset.op === operation.name));
     say(summary, operation.summary);
     fields = operation.fields.map(field => new Field(field, fits(field, kept[field.name]) ? kept[field.name] : undefined));
@@ -40,6 +39,7 @@ export async function open(live, preset = {}) {
   // What is foretold belongs to what was asked: a change asks anew and gives up the question before.
   let asking = null;
   function changed() {
+    key = freshKey(); // another wish; the same one, sent again because no answer came, makes no second task
     asking?.abort();
     const { signal } = asking = new AbortController();
     setTimeout(async () => {
@@ -77,7 +77,7 @@ export async function open(live, preset = {}) {
       toast(`Queued ${view.title}.`, { action: { href: `#/task/${encodeURIComponent(view.id)}`, label: 'Show' } });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      key = freshKey(); // what was refused is not repeated under its old key
+      if (error.status) key = freshKey(); // what was refused is not repeated under its old key
       say(problem, inWords(error.message, fields));
     }
   });

@@ -17,10 +17,12 @@ export function tree(detail, live) {
 
   async function run() {
     const files = [...chosen.keys()].map(glob);
+    unpack.disabled = true; // a second click is no second wish
     const view = await attempt(() => api('POST', 'api/v1/tasks', {
       operation: { op: 'unzip', path: detail.params.path, files },
     }, { 'Idempotency-Key': freshKey() }));
     if (view) { toast('Unpacking.', { action: { href: `#/task/${encodeURIComponent(view.id)}`, label: 'Show' } }); live.wake(); }
+    told();
   }
 
   told();
