@@ -205,6 +205,9 @@ REMOVALS: tuple[Removal, ...] = (
             "if False:", (f"{RULES}forwarded_headers_of_strangers_count_for_nothing",)),
     Removal("the rightmost address that is no proxy", _W + "peer", "if not _trusted(claimed, networks):\n",
             "if False:\n", (f"{RULES}a_trusted_proxy_tells_address_scheme_and_host",)),
+    Removal("all lines of forwarded addresses", _W + "peer", '",".join(request.headers.getall("X-Forwarded-For", ()))',
+            'request.headers.get("X-Forwarded-For", "")', (
+                f"{RULES}what_a_client_claims_in_a_line_of_its_own_counts_for_nothing",)),
     # Python and OpenSSL refuse old versions by themselves today: here all three are told not to.
     Removal("TLS 1.2 at the least", _W + "server", "context.minimum_version = ssl.TLSVersion.TLSv1_2",
             'context.minimum_version = ssl.TLSVersion.TLSv1; context.set_ciphers("ALL:@SECLEVEL=0")', (
@@ -232,6 +235,8 @@ REMOVALS: tuple[Removal, ...] = (
                 f"{GUARD}connections_beyond_the_limit_are_refused_and_the_socket_still_answers")),
     Removal("connections of one address", _W + "door", "if group and self._held(group) >= most_each(settings):",
             "if False:", (f"{RULES}one_address_cannot_take_all_connections",)),
+    Removal("lists asked for without reading", _W + "guide_feed", "if client.wants_list and not client.busy:",
+            "if client.wants_list:", (f"{HUB}a_list_asked_for_often_is_not_piled_up",)),
     Removal("watches of a connection", _W + "live", "elif len(self._lines) >= MAX_WATCHES:", "elif False:", (
         f"{ABUSE}a_connection_may_hold_so_many_watches_of_such_a_size",)),
     Removal("size of a window", _W + "live", "if query.limit > MAX_WINDOW or", "if", (
@@ -249,6 +254,9 @@ REMOVALS: tuple[Removal, ...] = (
         f"{ABUSE}a_file_that_says_it_is_too_large_is_refused_before_it_is_sent",)),
     Removal("size of an upload, as it comes", _W + "transfer", "if limit and written > limit:", "if False:", (
         f"{FILES}a_file_over_the_limit_leaves_nothing",)),
+    Removal("room on the disk, as it comes", _W + "transfer",
+            'files.require_space(folder, floor, what="receive the file")', "pass", (
+                f"{FILES}a_file_of_unknown_length_does_not_fill_the_disk",)),
     Removal("names of uploads", _W + "transfer", "name = safe_component(given)", "name = given", (
         f"{FILES}a_name_cannot_leave_the_folder",)),
     Removal("uploads are private", _W + "transfer", "os.O_CLOEXEC, 0o600)", "os.O_CLOEXEC, 0o644)", (
@@ -338,6 +346,9 @@ def _alone(removal: Removal) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("tui_app", "tests")]:
         del sys.modules[name]
     sys.meta_path.insert(0, _Finder(removal))
+    from tests.support import station
+
+    station.SECONDS = 15.0  # what does not come without its rule is waited for to the end
     failures = _Failures()
     with tempfile.TemporaryDirectory() as folder:
         words = ["-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t", *removal.tests]
