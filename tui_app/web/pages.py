@@ -141,14 +141,3 @@ async def static(request: web.Request) -> web.StreamResponse:
     """GET /static/{version}/{name}: immutable under the present version, checked each time under an older one."""
     current = request.match_info["version"] == assets().version
     return _send(request, request.match_info["name"], _FOR_EVER if current else _CHECKED)
-
-
-def add_routes(app: web.Application) -> None:
-    """Put the page's addresses into the application."""
-    app.router.add_get("/", root)
-    app.router.add_get("/dashboard", dashboard)
-    app.router.add_get("/login", login)
-    app.router.add_get("/offline", offline)
-    app.router.add_get("/sw.js", service_worker)
-    app.router.add_get("/app.webmanifest", manifest)
-    app.router.add_get("/static/{version}/{name:.+}", static)
