@@ -86,7 +86,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
         ActionSpec("list.sort", "s", "sort", "Sort by the next column.", _LIST),
         ActionSpec("list.reverse", "S", "reverse", "Turn the order round.", _LIST),
         ActionSpec("list.group", "b", "group", "Group by state, by kind, or not.", _LIST),
-        ActionSpec("list.fold", "f", "fold group", "Fold the group under the cursor away; esc brings it back.", _LIST),
+        ActionSpec("list.fold", "f", "fold group", "Fold the group under the cursor away, by a filter.", _LIST),
         ActionSpec("list.dense", "z", "one-row cards", "One row a task, or three.", _LIST),
         ActionSpec("view.filter", "slash", "filter", "Filter the list: status:failed kind:zip since:1d words.", _VIEW,
                    shown="/", footer=3, priority=True),

@@ -163,7 +163,7 @@ class Deck(App[int]):
 
     # -- life ----------------------------------------------------------------------------
     async def on_event(self, event: events.Event) -> None:
-        """Keys and pasted texts come in here, and one has its effect before the next."""
+        """Keys and pasted texts come in here, and go on in their order."""
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             await self._typed.take(event)
         else:
@@ -419,7 +419,7 @@ class Deck(App[int]):
         if settings.tui.icons != before.tui.icons:
             self._dress()
             for view in chain.from_iterable(screen.query(LineView) for screen in self.screen_stack):
-                view.glyphs = self.glyphs
+                view.dress(self.glyphs)
         if settings.tui.mouse != before.tui.mouse and isinstance(self._driver, PatientDriver):
             self._driver.take_mouse(settings.tui.mouse)
         if self.main is not None:

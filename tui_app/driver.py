@@ -4,18 +4,22 @@ Textual 8.2.8 writes through a queue of 30 frames with a blocking `put` on the e
 would stop the whole process. Frames are dropped while the queue is more than a third full; when the terminal
 reads again everything is painted once. A terminal that is gone ends the application cleanly.
 
-This touches `WriterThread._queue`, which is private: Textual is pinned, and tests/terminal proves the behaviour.
+This touches `WriterThread._queue`, which is private, and the decoder of what is typed: Textual is pinned, and
+tests/terminal proves the behaviour.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import queue
 import sys
+from functools import partial
 from typing import Final
 
 from textual import events
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
 
@@ -23,6 +27,14 @@ HIGH_WATER: Final = 12
 """Queued frames at which new ones are dropped; Textual's queue holds 30, the rest is for control sequences."""
 _LOOK_AGAIN: Final = 0.1
 _CLOSE_PATIENCE: Final = 1.0
+
+
+def _lenient_decoder(encoding: str) -> partial[codecs.IncrementalDecoder]:
+    """What terminals set to another character set send becomes "\ufffd"; Textual's own decoder ends the program."""
+    return partial(codecs.getincrementaldecoder(encoding), errors="replace")
+
+
+linux_driver.getincrementaldecoder = _lenient_decoder  # type: ignore[assignment,attr-defined]
 
 
 class PatientDriver(LinuxDriver):
@@ -106,9 +118,7 @@ class PatientDriver(LinuxDriver):
     def _run_input_thread(self) -> None:
         # A hung-up terminal makes read() fail with EIO: that is an end, not a fault worth a traceback.
         try:
-            while not self.exit_event.is_set():
-                with contextlib.suppress(UnicodeDecodeError):  # a key of a terminal that sends no UTF-8: it is lost
-                    self.run_input_thread()
+            self.run_input_thread()
         except OSError:
             self._lost()
         except BaseException:

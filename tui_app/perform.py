@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from textual.notifications import SeverityLevel
 
 from engines.errors import TaskdeckError
-from engines.model import Action, Actor, Json, TaskView
+from engines.model import Action, Actor, Json, Outcome, TaskView
 from engines.text import plural
 from tui_app.actions import ACTIONS
 
@@ -24,6 +24,8 @@ _PAST: Final = {
     Action.RETRY: "Retrying",
     Action.REMOVE: "Removed",
 }
+_AT_ONCE: Final = 1000
+"""Tasks a request is about: it has to be answered in time, and the engine takes 10,000 at most."""
 _PROGRESS_PERIOD: Final = 0.5
 """Seconds between looks at a task whose result is waited for."""
 
@@ -167,7 +169,10 @@ class Performer:
 
     async def control(self, views: Sequence[TaskView], verb: Action) -> None:
         """Ask the engine and report."""
-        outcomes = await self._app.tasks.control([view.id for view in views], verb, actor=self.actor)
+        outcomes: list[Outcome] = []
+        for first in range(0, len(views), _AT_ONCE):
+            some = [view.id for view in views[first : first + _AT_ONCE]]
+            outcomes += await self._app.tasks.control(some, verb, actor=self.actor)
         refused = [outcome.error.coded for outcome in outcomes if outcome.error is not None]
         done = len(outcomes) - len(refused)
         if done and (len(views) > 1 or verb in (Action.REMOVE, Action.RETRY)):

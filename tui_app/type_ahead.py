@@ -1,8 +1,9 @@
-"""Keys in the order they were typed: the next one is looked at when the one before has had its effect.
+"""Keys in the order they were typed: what follows a key that may pass the keyboard on waits until it has done so.
 
 Textual 8.2.8 sends a key to the widget that has the keyboard when the key is read, and runs its binding when it has
 bubbled up from there. A slow line brings many keys at once: letters behind Enter still went into the line that Enter
-was to close, and Tab was done before the letters in front of it. Letters alone need no waiting, so typing stays fast.
+was to close, and Tab was done before the letters in front of it. Letters in a line, and keys of lists, need no waiting:
+they stay fast, and a list is painted once for all of a burst.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class TypeAhead:
         self._waiting: deque[Typed] = deque()
         self._work: asyncio.Task[None] | None = None
         self._letters = False
-        """Whether letters went to an input since all was at rest."""
+        """Whether letters are on their way into a line."""
 
     async def take(self, event: Typed) -> None:
         """Deliver now, or after what came before."""
         if self._work is not None:
             self._waiting.append(event)
-        elif self._is_letter(event):
-            self._letters = True
+        elif not self._passes_on(event):
+            self._letters = isinstance(self._app.focused, Input)
             await self._deliver(event)
         else:
             if self._letters:
@@ -57,21 +58,23 @@ class TypeAhead:
                 await self._deliver(event)
             self._work = asyncio.create_task(self._catch_up(), name="type-ahead")
 
-    def _is_letter(self, event: Typed) -> bool:
-        """Whether it only adds to a line; those keep their order by themselves."""
-        return isinstance(self._app.focused, Input) and (isinstance(event, events.Paste) or event.is_printable)
+    def _passes_on(self, event: Typed) -> bool:
+        """Whether another widget may have the keyboard afterwards, and what was typed so far is for this one."""
+        if isinstance(event, events.Paste):
+            return False
+        return event.key == "enter" or (isinstance(self._app.focused, Input) and not event.is_printable)
 
     async def _catch_up(self) -> None:
         try:
             await self._settle()
             while self._waiting:
                 event = self._waiting.popleft()
-                letter = self._is_letter(event)
-                if self._letters and not letter:
+                passes_on = self._passes_on(event)
+                if self._letters and passes_on:
                     await self._settle()
+                self._letters = not passes_on and isinstance(self._app.focused, Input)
                 await self._through(self._app, self._deliver, event)
-                self._letters = letter
-                if not letter:
+                if passes_on:
                     await self._settle()
         finally:
             self._work = None

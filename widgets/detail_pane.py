@@ -6,6 +6,7 @@ import msgspec
 
 from engines.model import TaskDetail, TaskView
 from widgets.detail_rows import detail_rows
+from widgets.glyphs import Glyphs
 from widgets.line_view import Lines
 from widgets.spans import Row, Span
 
@@ -21,13 +22,20 @@ class DetailPane(Lines, can_focus=True):
         super().__init__(id=id)
         self.detail: TaskDetail | None = None
         self._picture: list[Row] = []
+        self._nothing = "No task is chosen."
+
+    def expect(self) -> None:
+        """Details are on their way, which may take its time: nothing else is shown meanwhile that would be wrong."""
+        if self.detail is None:
+            self._nothing = "Reading ..."
+            self._draw()
 
     def tell(self, detail: TaskDetail | None) -> None:
         """Show a task, or nothing."""
         if detail is None or self.detail is None or detail.view.id != self.detail.view.id:
             self.scroll_to(y=0, animate=False)
             self._picture = []
-        self.detail = detail
+        self.detail, self._nothing = detail, "No task is chosen."
         self._draw()
 
     def show_picture(self, task_id: str, rows: list[Row]) -> None:
@@ -42,6 +50,11 @@ class DetailPane(Lines, can_focus=True):
             self.detail = msgspec.structs.replace(self.detail, view=view)
             self._draw()
 
+    def dress(self, glyphs: Glyphs) -> None:
+        """Draw with other glyphs."""
+        super().dress(glyphs)
+        self._draw()
+
     def on_resize(self) -> None:
         """Wrap anew."""
         super().on_resize()
@@ -52,6 +65,6 @@ class DetailPane(Lines, can_focus=True):
         if not width:
             return
         if self.detail is None:
-            self.show([[Span("No task is chosen.", "muted")]])
+            self.show([[Span(self._nothing, "muted")]])
         else:
             self.show(detail_rows(self.detail, width, self.glyphs, picture=self._picture))

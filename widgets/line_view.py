@@ -116,6 +116,12 @@ class LineView(ScrollView, inherit_bindings=False):
     def forget(self) -> None:
         """Drop what is remembered of the last painting; called when styles or sizes change."""
 
+    def dress(self, glyphs: Glyphs) -> None:
+        """Draw with other glyphs from now on."""
+        self.glyphs = glyphs
+        self.forget()
+        self.refresh()
+
     def notify_style_update(self) -> None:
         """Textual's hook: styles changed."""
         super().notify_style_update()

@@ -77,7 +77,7 @@ def tree_rows(result: Json, width: int, glyphs: Glyphs) -> list[Row]:
             room = max(4, width - len(lead) - len(right) - 1)
             rows.append(fill([Span(lead + cut(display(name), room, glyphs.ellipsis))], [Span(right, "muted")], width))
     if stack or result.get("truncated"):
-        rows.append([Span("and more; o browses the archive", "muted")])
+        rows.append([Span("and more; browsing the archive shows all", "muted")])
     return rows
 
 

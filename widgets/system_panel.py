@@ -6,7 +6,7 @@ from collections import deque
 
 from engines.model import HostMetrics
 from engines.text import rate, size, uptime
-from widgets.glyphs import sparkline
+from widgets.glyphs import Glyphs, sparkline
 from widgets.line_view import Lines
 from widgets.spans import Row, Span, fill
 
@@ -39,6 +39,11 @@ class SystemPanel(Lines):
     def on_resize(self) -> None:
         """Draw at the new width."""
         super().on_resize()
+        self.redraw()
+
+    def dress(self, glyphs: Glyphs) -> None:
+        """Draw with other glyphs."""
+        super().dress(glyphs)
         self.redraw()
 
     def redraw(self) -> None:

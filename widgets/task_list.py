@@ -100,10 +100,13 @@ class TaskList(LineView, can_focus=True):
         if not self.is_attached or not self.size.height:
             return
         regions = []
+        above = False
         for index in self._visible():
             view = self.window.at(index)
-            if view is not None and view.id in dirty:
+            here = view is not None and view.id in dirty
+            if here or (above and self.group_of is not None):  # the heading of a group depends on the card above
                 regions += self._repaint(index)
+            above = here
         if regions:
             self.refresh(*regions)
 

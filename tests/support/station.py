@@ -22,7 +22,7 @@ from tui_app.daemon import Daemon
 from tui_app.locations import Locations
 from tui_app.web.access import Scope
 
-SECONDS = 120.0
+SECONDS = 300.0
 """After these what has not happened counts as a fault; see `tests.support.terminal.PATIENCE`."""
 
 

@@ -22,7 +22,7 @@ from typing import Final
 
 DECK = (sys.executable, "-m", "tests.support.deck")
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE: Final = 120.0
+PATIENCE: Final = 300.0
 """Seconds after which what has not happened counts as a fault. Nobody waits for them where the promise is kept; on a
 machine with ten times more to do than it can, a program takes half a minute to its first picture."""
 

@@ -13,4 +13,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The clock of a whole test must not strike before the one of what it waits for."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(10 * PATIENCE))
+            item.add_marker(pytest.mark.timeout(5 * PATIENCE))

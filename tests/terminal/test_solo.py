@@ -60,7 +60,7 @@ def ask(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
 def test_one_process_tells_the_same_story_and_answers_over_tcp(home: tuple[Path, dict[str, str]]) -> None:
     folder, environment = home
     (folder / "data").mkdir()
-    for number in range(40):
+    for number in range(20):
         (folder / "data" / f"{number}.bin").write_bytes(os.urandom(1_000_000))
     with Tmux((*TASKDECK, "--solo"), env=environment, cwd=folder, size=(100, 30)) as terminal:
         terminal.expect("No tasks yet")

@@ -57,7 +57,7 @@ def test_a_task_outlives_the_terminal_and_is_taken_up_again(home: tuple[Path, di
     folder, environment = home
     data = folder / "data"
     data.mkdir()
-    for number in range(24):
+    for number in range(16):
         (data / f"file {number}.bin").write_bytes(os.urandom(2_000_000))
     with Tmux(TASKDECK, env=environment, cwd=folder, size=(100, 30)) as terminal:
         terminal.expect("No tasks yet")

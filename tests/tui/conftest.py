@@ -16,11 +16,13 @@ from engines.model import TaskState, TaskView
 from engines.paths import PathPolicy
 from engines.settings import Settings
 from tests.support.fake_tasks import START, FakeTasks, ManualClock, make_view
-from tests.support.terminal import PATIENCE
 from tui_app.app import DeckApp
 from tui_app.places import LocalPlaces
 from tui_app.screens.confirm import Confirm
 from tui_app.screens.tasks import TasksScreen
+
+_PATIENCE = 60.0
+"""Seconds after which what has not happened counts as a fault, however busy the machine is."""
 
 
 @pytest.fixture(autouse=True)
@@ -72,12 +74,12 @@ class Deck:
         for _ in range(3):
             waiting = [w for w in self.app.workers if w.group not in ("link",) and not w.is_finished]
             if waiting:
-                await asyncio.wait_for(self.app.workers.wait_for_complete(waiting), PATIENCE)
+                await asyncio.wait_for(self.app.workers.wait_for_complete(waiting), _PATIENCE)
             await self.pilot.pause()
 
     async def until(self, promise: Callable[[], bool], what: str = "") -> None:
         """Poll for something the application does by itself."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(_PATIENCE):
             while not promise():
                 await self.pilot.pause(0.01)
 

@@ -487,3 +487,13 @@ async def test_marks_stay_when_nothing_is_done_with_them() -> None:
         assert list(d.screen.list.marks) == ["run1", "run2"]
         await d.press("x", "y")
         assert d.screen.list.marks == {}
+
+
+async def test_marks_beyond_what_one_request_may_name_are_asked_in_several() -> None:
+    async with deck(seeded(2500)) as d:
+        await d.press("asterisk")
+        await d.until(lambda: len(d.screen.list.marks) == 2500)
+        await d.press("p")
+        await d.until(lambda: not d.screen.list.marks)
+        asked = [len(ids) for _, ids, _ in d.asked("control") if isinstance(ids, tuple)]
+        assert max(asked) <= 1000 and sum(asked) == sum(Action.PAUSE in view.actions for view in seeded(2500))

@@ -240,3 +240,31 @@ async def test_details_fetched_while_the_task_ends_are_fetched_again() -> None:
         await d.until(lambda: (found := d.screen.list.current) is not None and found.state is TaskState.COMPLETED)
         gate.set()
         await d.until(lambda: "It is done" in d.text())
+
+
+async def test_details_that_are_on_their_way_are_not_called_missing() -> None:
+    async with deck(size=(80, 24)) as d:
+        gate = asyncio.Event()
+        detail = d.tasks.detail
+
+        async def late(task_id: str, *, log_lines: int = 100) -> TaskDetail:
+            await gate.wait()
+            return await detail(task_id, log_lines=log_lines)
+
+        d.tasks.detail = late  # type: ignore[method-assign]
+        await d.pilot.press("enter")
+        await d.until(lambda: "Reading ..." in d.text())
+        assert "No task is chosen" not in d.text()
+        gate.set()
+        await d.until(lambda: "Parameters" in d.text())
+
+
+async def test_the_heading_of_a_group_moves_on_when_the_card_above_leaves_it() -> None:
+    views = [make_view(f"r{number}", title=f"task {number}", position=number) for number in range(2)]
+    async with deck(views) as d:
+        await d.press("b")
+        await d.press("colon", *"sort created", "enter")
+        assert d.text().count(" running ━") + d.text().count(" running ─") == 1
+        d.tasks.change("r0" if d.screen.list.window.ids[0] == "r0" else "r1", state=TaskState.PAUSED)
+        await d.until(lambda: " paused ─" in d.text())
+        assert " running ─" in d.text()

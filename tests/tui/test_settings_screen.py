@@ -138,3 +138,26 @@ async def test_the_row_of_the_keymap_opens_the_key_editor(tmp_path: Path) -> Non
         d.top.rows.cursor = list(options()).index("tui.keymap")
         await d.press("enter")
         await d.until(lambda: isinstance(d.top, KeysDialog))
+
+
+async def test_what_is_typed_is_for_the_row_it_was_begun_on(tmp_path: Path) -> None:
+    file = tmp_path / "taskdeck.toml"
+    async with deck(settings_file=file, size=(120, 40)) as d:
+        await d.press("comma")
+        assert isinstance(d.top, SettingsScreen)
+        begun_on = d.top.rows.cursor = list(options()).index("archive.default_level")
+        await d.press("enter")
+        d.top.prompt.line.value = "3"
+        await d.pilot.click("#settings-rows", offset=(5, 1))
+        assert d.top.rows.cursor != begun_on
+        await d.pilot.click("#prompt-input")
+        await d.press("enter")
+        await d.until(lambda: file.exists())
+        assert tomllib.loads(file.read_text()) == {"archive": {"default_level": 3}}
+
+
+async def test_other_glyphs_are_seen_at_once_everywhere() -> None:
+    async with deck(size=(130, 40)) as d:
+        await d.until(lambda: "Speed" in d.text())
+        d.app.settings_changed(Settings(tui=TuiSettings(icons="ascii")))
+        await d.until(lambda: d.text().isascii())

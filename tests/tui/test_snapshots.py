@@ -14,7 +14,6 @@ from textual.pilot import Pilot
 from engines.settings import Settings, TuiSettings
 from tests.support.fake_tasks import FakeTasks, ManualClock
 from tests.support.screenshots import story
-from tests.support.terminal import PATIENCE
 from tui_app.app import DeckApp
 
 SnapCompare = Callable[..., bool]
@@ -28,7 +27,7 @@ def picture(snap_compare: SnapCompare, size: tuple[int, int], *keys: str, theme:
                   clock=ManualClock(), reconnect_delay=0.01)  # fmt: skip
 
     async def before(pilot: Pilot[int]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(60):
             while not app.link.state.up or app.mirror.stats is None:
                 await pilot.pause(0.01)
         await pilot.pause()
@@ -37,7 +36,7 @@ def picture(snap_compare: SnapCompare, size: tuple[int, int], *keys: str, theme:
             await pilot.pause(0.05)
         if lost:
             tasks.lose("the daemon was stopped")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(60):
                 while app.link.state.up:
                     await pilot.pause(0.01)
         await pilot.pause(0.3)

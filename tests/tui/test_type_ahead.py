@@ -53,14 +53,16 @@ async def test_tab_completes_what_was_typed_before_it(tmp_path: Path) -> None:
 async def test_a_form_is_started_with_all_that_was_typed(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     async with deck(root=tmp_path) as d:
-        await burst(d, "n\rfilms\x13")
+        await d.press("n")
+        await burst(d, "\rfilms\x13")
         await d.until(lambda: bool(d.asked("submit")))
         assert [call[1] for call in d.asked("submit")] == [{"op": "zip", "path": "films"}]
 
 
 async def test_letters_reach_the_form_that_the_key_before_them_opens() -> None:
     async with deck() as d:
-        await burst(d, "n\rpxpx")
+        await d.press("n")
+        await burst(d, "\rpxpx")
         assert isinstance(d.top, NewTask)
         assert d.top.query_one("#field-path", Input).value == "pxpx"
         assert d.asked("control") == []

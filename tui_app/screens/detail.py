@@ -32,6 +32,7 @@ class DetailDialog(DeckDialog[None]):
         """Fetch it."""
         self.pane.glyphs = self.deck.glyphs
         self.set_focus(self.pane)
+        self.pane.expect()
         self.run_worker(self._fetch(), group="detail")
 
     async def _fetch(self) -> None:

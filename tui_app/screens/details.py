@@ -62,6 +62,7 @@ class DetailFeed:
             and self._screen.deck.link.state.up
         ):
             self._fetching = current.id
+            self._pane.expect()
             restart(self._screen, "detail", self._fetch, current.id)
 
     async def _fetch(self, task_id: str) -> None:

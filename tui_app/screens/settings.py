@@ -43,6 +43,8 @@ class SettingsScreen(DeckScreen):
         self._path = path
         self._options: list[Option] = []
         self._config: Config | None = None
+        self._changing: Option | None = None
+        """What is typed is for this one, wherever a click puts the cursor meanwhile."""
         self.header = Header(id="header")
         self.rows = RowList(id="settings-rows")
         self.prompt = Prompt(id="prompt")
@@ -121,6 +123,7 @@ class SettingsScreen(DeckScreen):
         elif option.key == "telegram.users":
             self.deck.say(f"This is a table of tables; write it in {display(self._path)}.", severity="warning")
         else:
+            self._changing = option
             self.prompt.open("value", "" if option.secret else self.value(option))
             self.prompt.line.password = option.secret
 
@@ -130,7 +133,8 @@ class SettingsScreen(DeckScreen):
 
     @on(Prompt.Entered)
     async def _entered(self, event: Prompt.Entered) -> None:
-        option = self._options[self.rows.cursor]
+        option = self._changing
+        assert option is not None
         try:
             self._config = await asyncio.to_thread(set_option, self._path, option.key, event.line)
         except TaskdeckError as error:
