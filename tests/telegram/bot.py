@@ -77,7 +77,7 @@ async def running_bot(
             await asyncio.wait_for(service.connected(), 60)
         yield Bot(telegram, tasks, service, Path(settings.roots[0]), state, settings)
     finally:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await service.stop()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await tasks.stop()

@@ -11,6 +11,7 @@ import pyrogram
 import pytest
 
 from tests.telegram_server import TelegramServer, guard
+from tui_app.telegram import presses
 
 _WANTED = os.environ.get("TASKDECK_TEST_PYROGRAM", "")
 assert _WANTED in ("", pyrogram.__version__), f"these tests are to run with pyrogram {_WANTED}"
@@ -23,6 +24,12 @@ def loopback_only() -> Iterator[None]:
     yield
     attempts = guard.disarm()
     assert not attempts, f"left this machine: {attempts}"
+
+
+@pytest.fixture(autouse=True)
+def patient_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine everything takes longer than a button waits for its note."""
+    monkeypatch.setattr(presses, "_PRESS_LIMIT", 30.0)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from engines.model import Action, Actor, TaskState
 from tests.support.operations import added_operations as extra_operations
 from tests.telegram.bot import Bot, running_bot, settings_for
 from tests.telegram_server import Person, Sent, TelegramServer
-from tui_app.telegram import cards
+from tui_app.telegram import cards, presses
 
 pytestmark = pytest.mark.pyrogram
 
@@ -182,15 +182,16 @@ async def test_cancelling_asks_again_when_the_question_was_deleted(
 
 
 async def test_what_takes_longer_than_a_button_waits_is_done_all_the_same(
-    telegram: TelegramServer, tmp_path: Path, root: Path
+    telegram: TelegramServer, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(presses, "_PRESS_LIMIT", 0.2)
     ann = telegram.person("Ann")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
         asked = ann.upload("a.bin", b"data")
         offer = await ann.receives(lambda m: m.reply_to == asked.id)
-        telegram.delays["messages.GetMessages"] = 4.0
+        telegram.delays["messages.GetMessages"] = 2.0
         assert await ann.press(offer, "Save") == "Asked for; it takes a moment."
-        await ann.receives(lambda m: "File Saved!" in m.text, limit=60)
+        await ann.receives(lambda m: "File Saved!" in m.text)
         asked.deleted = True
         assert await ann.press(offer, "Save") == "Asked for; it takes a moment."
         await ann.receives(lambda m: "its message is gone" in m.text)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines.settings import TelegramSettings
+from tests.telegram.test_files_live import until
 from tests.telegram_server import TelegramServer, guard
 from tui_app.telegram.client import TelegramClient
 from tui_app.telegram.gateway import Button, Delivery, Flood, Incoming, LoginRefused, NotModified, Press
@@ -70,6 +72,23 @@ async def test_parts_of_files_are_sent_after_connecting_anew(telegram: TelegramS
         finally:
             await client.stop()
     assert telegram.parts == {0: {0: b"data"}, 1: {0: b"data"}}
+
+
+async def test_a_stop_that_takes_too_long_is_finished_all_the_same(telegram: TelegramServer, tmp_path: Path) -> None:
+    ears = Ears()
+    client = TelegramClient(settings(), tmp_path / "s", ears.message, ears.press)
+    await client.start()
+    library: Any = client._client
+    session, genuine = library.session, library.dispatcher.stop
+
+    async def slow(*args: Any, **options: Any) -> None:
+        await asyncio.sleep(0.5)
+        await genuine(*args, **options)
+
+    library.dispatcher.stop = slow
+    await client.stop(limit=0.1)
+    assert session.is_started.is_set()
+    await until(lambda: not session.is_started.is_set())
 
 
 async def test_session_file_is_private(telegram: TelegramServer, tmp_path: Path) -> None:

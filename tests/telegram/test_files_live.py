@@ -36,13 +36,13 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-async def received(person: Person, wanted: Callable[[Media], bool] = lambda _: True, *, limit: float = 30) -> Media:
+async def received(person: Person, wanted: Callable[[Media], bool] = lambda _: True, *, limit: float = 60) -> Media:
     message = await person.receives(lambda m: m.media is not None and wanted(m.media), limit=limit)
     assert message.media is not None
     return message.media
 
 
-async def until(condition: Callable[[], bool], *, limit: float = 20) -> None:
+async def until(condition: Callable[[], bool], *, limit: float = 60) -> None:
     """Return once a condition holds; polled, for it changes outside the chat."""
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110
@@ -56,7 +56,7 @@ async def test_25_megabytes_come_and_go_byte_equal(telegram: TelegramServer, tmp
         asked = ann.upload("big <1>.bin", data)
         offer = await ann.receives(lambda m: m.reply_to == asked.id and "Save" in str(m.buttons))
         await ann.press(offer, "Save")
-        saved = await ann.receives(lambda m: "File Saved!" in m.text, limit=30)
+        saved = await ann.receives(lambda m: "File Saved!" in m.text)
         assert "📁 File: big <1>.bin" in saved.text
         path = root / "Telegram" / "big <1>.bin"
         assert path.read_bytes() == data
@@ -170,7 +170,7 @@ async def test_a_lost_connection_during_upload_is_survived(
         ann.say("/send a.bin")
         await until(lambda: telegram.received_bytes > 4 * MB)
         telegram.drop_connections()
-        assert (await received(ann, limit=60)).data == data
+        assert (await received(ann)).data == data
         assert sum(m.media is not None for m in ann.from_bot()) == 1
 
 
@@ -217,18 +217,19 @@ async def test_a_file_whose_receipt_was_lost_long_ago_is_not_sent_twice(
 
 async def test_uploads_pause_and_resume_and_cancel(telegram: TelegramServer, tmp_path: Path, root: Path) -> None:
     ann = telegram.person("Ann")
-    data = noise(20 * MB)
+    data = noise(40 * MB)
     (root / "a.bin").write_bytes(data)
-    telegram.delays["upload.SaveBigFilePart"] = 0.1
+    telegram.delays["upload.SaveBigFilePart"] = 0.5
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
         ann.say("/send a.bin")
         await until(lambda: telegram.received_bytes > 2 * MB)
         task = await bot.only_task("send")
         await bot.tasks.control([task.id], Action.PAUSE, actor=ME)
-        await asyncio.sleep(0.3)  # parts under way may still arrive
-        still = telegram.received_bytes
-        await asyncio.sleep(0.3)
-        assert telegram.received_bytes == still
+        still = -1
+        while telegram.received_bytes != still:  # parts under way may still arrive
+            still = telegram.received_bytes
+            await asyncio.sleep(1.0)
+        assert still < len(data)
         await bot.tasks.control([task.id], Action.RESUME, actor=ME)
         await until(lambda: telegram.received_bytes > still + 2 * MB)
         await bot.tasks.control([task.id], Action.CANCEL, actor=ME)
@@ -236,7 +237,7 @@ async def test_uploads_pause_and_resume_and_cancel(telegram: TelegramServer, tmp
         assert not any(m.media for m in ann.from_bot())
 
 
-async def test_stop_during_upload_takes_less_than_five_seconds_and_it_goes_on_after_a_restart(
+async def test_stop_during_upload_waits_for_no_part_and_it_goes_on_after_a_restart(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
     ann = telegram.person("Ann")
@@ -247,10 +248,11 @@ async def test_stop_during_upload_takes_less_than_five_seconds_and_it_goes_on_af
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
         ann.say("/send a.bin")
         await until(lambda: telegram.received_bytes > 8 * MB)
+        telegram.delays["upload.SaveBigFilePart"] = 60.0
         task = await bot.only_task("send")
         before = loop.time()
         await bot.service.stop()
-        assert loop.time() - before < 5
+        assert loop.time() - before < 20  # five on a machine that is not busy; a part would take a minute
     assert not any(m.media for m in ann.from_bot())
     telegram.delays.clear()
     sent = telegram.count("upload.SaveBigFilePart")
@@ -270,12 +272,13 @@ async def test_a_download_goes_on_where_it_stopped(telegram: TelegramServer, tmp
         offer = await ann.receives(lambda m: m.reply_to == offer_for.id)
         await ann.press(offer, "Save")
         await until(lambda: telegram.count("upload.GetFile") > 45)
+        telegram.delays["upload.GetFile"] = 60.0
         await bot.service.stop()
         assert not (root / "Telegram" / "a.bin").exists()
     telegram.delays.clear()
     before = telegram.count("upload.GetFile")
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
-        await ann.receives(lambda m: "File Saved!" in m.text, limit=30)
+        await ann.receives(lambda m: "File Saved!" in m.text)
     assert (root / "Telegram" / "a.bin").read_bytes() == data
     assert telegram.count("upload.GetFile") - before < 60
     assert [p.name for p in (root / "Telegram").iterdir()] == ["a.bin"]
@@ -286,12 +289,12 @@ async def test_a_file_that_is_replaced_while_it_is_saved_is_not_mixed_with_the_o
 ) -> None:
     ann = telegram.person("Ann")
     data, other = noise(8 * MB), bytes(8 * MB)
-    telegram.delays["upload.GetFile"] = 0.1
+    telegram.delays["upload.GetFile"] = 0.5
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
         asked = ann.upload("a.bin", data)
         offer = await ann.receives(lambda m: m.reply_to == asked.id)
         await ann.press(offer, "Save")
-        await until(lambda: telegram.count("upload.GetFile") > 3)
+        await until(lambda: telegram.count("upload.GetFile") > 1)
         replacement = ann.upload("a.bin", other)
         asked.media = replacement.media
         telegram.fail("upload.GetFile", "FILE_REFERENCE_EXPIRED", times=2)
@@ -311,6 +314,7 @@ async def test_a_cancelled_download_leaves_nothing(telegram: TelegramServer, tmp
         offer = await ann.receives(lambda m: m.reply_to == asked.id)
         await ann.press(offer, "Save")
         await until(lambda: telegram.count("upload.GetFile") > 5)
+        telegram.delays["upload.GetFile"] = 60.0
         task = await bot.only_task("receive")
         await bot.tasks.control([task.id], Action.CANCEL, actor=ME)
         assert (await bot.end_of(task.id)).state is TaskState.CANCELLED
@@ -321,7 +325,7 @@ async def test_a_button_under_a_file_works_again_once_its_task_has_ended(
     telegram: TelegramServer, tmp_path: Path, root: Path
 ) -> None:
     ann = telegram.person("Ann")
-    telegram.delays["upload.GetFile"] = 0.2
+    telegram.delays["upload.GetFile"] = 60.0
     async with running_bot(telegram, tmp_path, settings_for(root, ann)) as bot:
         asked = ann.upload("a.bin", noise(5 * MB))
         offer = await ann.receives(lambda m: m.reply_to == asked.id)

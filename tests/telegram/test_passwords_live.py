@@ -51,7 +51,7 @@ async def test_words_said_before_the_question_are_no_answer_to_it(
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
         await locked_archive(ann, root)
         asked = "needs a password"
-        telegram.delays["messages.SendMessage"] = 0.5  # the question is on its way that long
+        telegram.delays["messages.SendMessage"] = 1.5  # the question is on its way that long
         ann.say("/unzip locked.7z out")
         await until(lambda: any(asked in str(getattr(request, "message", "")) for _, _, request in telegram.calls))
         thanks = ann.say("thank you")

@@ -33,7 +33,7 @@ async def test_a_dead_network_at_the_start_costs_no_session(
 ) -> None:
     telegram.online = False
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=IMPATIENT, wait=False) as bot:
-        await until(lambda: bot.service.health.phase is Phase.WAITING, limit=60)
+        await until(lambda: bot.service.health.phase is Phase.WAITING)
         telegram.online = True
         await asyncio.wait_for(bot.service.connected(), 60)
     assert telegram.count("auth.ImportBotAuthorization") == 1
@@ -45,10 +45,10 @@ async def test_messages_sent_while_the_network_was_dead_are_answered(
     telegram.online = False
     telegram.deaf = True  # only the difference to what the session has seen tells of them
     async with running_bot(telegram, tmp_path, settings_for(root, ann), timing=IMPATIENT, wait=False) as bot:
-        await until(lambda: bot.service.health.phase is Phase.WAITING, limit=60)
+        await until(lambda: bot.service.health.phase is Phase.WAITING)
         ann.say("/zip 'my movies'")
         telegram.online = True
-        await ann.receives(lambda m: "Archive Created" in m.text, limit=60)
+        await ann.receives(lambda m: "Archive Created" in m.text)
 
 
 @core

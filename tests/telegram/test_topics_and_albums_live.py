@@ -92,7 +92,7 @@ async def test_an_album_is_asked_about_once_and_packed_into_one_archive(
         offer = await ann.receives(lambda m: "What shall I do with them?" in m.text)
         assert "3 files" in offer.text and "b.txt" in offer.text
         assert await ann.press(offer, "Compress") == "Saving 3 files"
-        back = await ann.receives(lambda m: m.media is not None, limit=20)
+        back = await ann.receives(lambda m: m.media is not None)
         assert back.media is not None
         (root / "back.zip").write_bytes(back.media.data)
         with zipfile.ZipFile(root / "back.zip") as archive:
@@ -108,7 +108,7 @@ async def test_a_caption_is_about_the_whole_album(
 ) -> None:
     async with running_bot(telegram, tmp_path, settings_for(root, ann)):
         send_album(ann, "/zip tar")
-        back = await ann.receives(lambda m: m.media is not None, limit=20)
+        back = await ann.receives(lambda m: m.media is not None)
         assert back.media is not None and back.media.name.endswith(".tar")
         assert all(name in back.media.data for name in (b"a.txt", b"b.txt", b"c.txt"))
 

@@ -116,7 +116,7 @@ class Person:
         self._server.files[media.id] = media
         return self.say(caption, media=media, chat=chat, topic=topic, album=album)
 
-    async def press(self, message: Sent, button: str, *, limit: float = 30) -> str:
+    async def press(self, message: Sent, button: str, *, limit: float = 60) -> str:
         """Press the first inline button whose text contains `button`; returns the bot's answer.
 
         Raises:
@@ -128,12 +128,12 @@ class Person:
             raise LookupError(f"no button {button!r} in {message.buttons}")
         return await self.send_press(message, callback_data(found[0]) or b"", limit=limit)
 
-    async def send_press(self, message: Sent, data: bytes, *, limit: float = 30) -> str:
+    async def send_press(self, message: Sent, data: bytes, *, limit: float = 60) -> str:
         """Send a button press with any data, as a hostile client could."""
         answer = self._server.announce_press(self.id, message, data)
         return await asyncio.wait_for(answer, limit)
 
-    async def receives(self, want: Callable[[Sent], bool], *, limit: float = 30) -> Sent:
+    async def receives(self, want: Callable[[Sent], bool], *, limit: float = 60) -> Sent:
         """The newest message of the bot, present or future, new or edited, that satisfies `want`."""
         async with asyncio.timeout(limit):
             while True:
@@ -142,7 +142,7 @@ class Person:
                         return message
                 await self._server.changed()
 
-    async def sees(self, condition: Callable[[], bool], *, limit: float = 30) -> None:
+    async def sees(self, condition: Callable[[], bool], *, limit: float = 60) -> None:
         """Return once a condition on the chat holds."""
         async with asyncio.timeout(limit):
             while not condition():

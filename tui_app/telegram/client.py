@@ -145,6 +145,7 @@ class TelegramClient:
         self._client: Any = None
         self._media: Any = None
         self._media_lock = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
         self.username = ""
         self.key_unknown = False
         """Whether the last thing the server said is that it does not know our key."""
@@ -195,16 +196,16 @@ class TelegramClient:
         self.username = str(self._client.me.username or "")
 
     async def stop(self, *, limit: float = 3.0) -> None:
-        """Disconnect; gives up after so many seconds. Never raises."""
+        """Disconnect; waits for it no longer than so many seconds. Never raises."""
         client, self._client = self._client, None
         media, self._media = self._media, None
         if client is None:
             return
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(limit):
-                if media is not None:
-                    await media.stop()
-                await (client.stop() if client.is_initialized else client.disconnect())
+        # Left to itself then: half stopped, it would go on to reconnect and to listen beside the next one.
+        stopping = asyncio.create_task(_stop(client, media), name="telegram stop")
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        await asyncio.wait((stopping,), timeout=limit)
 
     def forget_session(self) -> None:
         """Delete the session file: the next start logs in afresh."""
@@ -452,6 +453,13 @@ class TelegramClient:
                             raise Unreachable("connection lost")
                 finally:
                     answer.cancel()
+
+
+async def _stop(client: Any, media: Any) -> None:
+    with contextlib.suppress(Exception):
+        if media is not None:
+            await media.stop()
+        await (client.stop() if client.is_initialized else client.disconnect())
 
 
 def _is_broken(session: Path) -> bool:
