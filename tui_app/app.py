@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.command import CommandPalette
 from textual.screen import Screen
 
 from engines.errors import TaskdeckError
@@ -42,6 +43,11 @@ class DeckApp(Deck):
     def confirm(self, question: str, detail: str, *, yes: str, then: Callable[[], None]) -> None:
         """Ask before something that cannot be taken back; `then` runs when the answer is yes."""
         self.push_screen(Confirm(question, detail, yes=yes), lambda answer: then() if answer else None)
+
+    def action_command_palette(self) -> None:
+        """Open the palette; Textual's own words for it are no ASCII."""
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder="Search for commands", id="--command-palette"))
 
     def explain(self, screen: Screen[Any]) -> None:
         """Open the help, beginning with the keys of the focused widget and of the screen it stands on."""

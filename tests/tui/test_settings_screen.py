@@ -161,3 +161,18 @@ async def test_other_glyphs_are_seen_at_once_everywhere() -> None:
         await d.until(lambda: "Speed" in d.text())
         d.app.settings_changed(Settings(tui=TuiSettings(icons="ascii")))
         await d.until(lambda: d.text().isascii())
+
+
+async def test_plain_glyphs_are_plain_in_forms_and_palette_too() -> None:
+    async with deck(settings=Settings(tui=TuiSettings(icons="ascii")), size=(90, 40)) as d:
+        await d.press("n", "enter", "tab")
+        assert d.text().isascii(), d.text()
+        await d.press("enter")  # the choices of a field
+        assert d.text().isascii(), d.text()
+        await d.press("escape", "escape")
+        await d.press("ctrl+p")
+        await d.until(lambda: "Search for commands" in d.text() and "pause (p)" in d.text())
+        assert d.text().isascii(), d.text()
+        await d.press(*"hist")
+        await d.until(lambda: "pause (p)" not in d.text())
+        assert d.text().isascii(), d.text()

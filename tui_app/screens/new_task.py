@@ -22,6 +22,7 @@ from tui_app.keys import bindings
 from tui_app.places import Entry, find, typed
 from tui_app.screens.base import DeckDialog
 from tui_app.screens.pick import FilePicker
+from widgets.glyphs import ASCII
 from widgets.row_list import RowList
 from widgets.spans import Row, Span, cut
 from widgets.work import restart
@@ -118,6 +119,10 @@ class NewTask(DeckDialog[Json]):
 
     def on_mount(self) -> None:
         """The first field has the keyboard."""
+        if self.deck.glyphs is ASCII:
+            for classes, sign in ((".down-arrow", ASCII.down), (".up-arrow", ASCII.up)):
+                for arrow in self.query(classes).results(Static):
+                    arrow.update(sign)
         self.set_focus(self.query_one(f"#field-{self._fields[0].name}"))
         self._check()
 
