@@ -19,7 +19,7 @@ CASES = 500
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # twenty seconds on a machine that does nothing else
+@pytest.mark.timeout(600)  # a busy machine takes its time
 def test_generated_requests_find_no_fault(tmp_path: Path) -> None:
     station = Station(tmp_path, TASKDECK_WEB_ENABLED="true", TASKDECK_WEB_PORT="0")
     (station.root / "a.txt").write_text("x" * 1000)
