@@ -419,6 +419,8 @@ class Engine:
 
     def _settle(self, record: Record) -> None:
         """Keep the ready queue and the active set true after a change."""
+        if self.board.records.get(record.id, record) is not record:
+            return  # it has ended and was retried: another record stands for it now
         if record.state is TaskState.QUEUED:
             self.queue.put(record)
         else:

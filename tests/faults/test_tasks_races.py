@@ -334,3 +334,15 @@ async def test_numbers_of_events_never_come_again(tmp_path: Path) -> None:
     async with running(tmp_path) as deck:
         await deck.act("nothing")
         assert (await deck.service.events())[0].seq > last
+
+
+async def test_end_that_is_seen_to_after_a_retry_does_not_take_the_task_out_of_the_queue(tmp_path: Path) -> None:
+    async with running(tmp_path) as deck:
+        task = await deck.act("error", text="value")
+        ended = deck.service.board.records[task.id]
+        await deck.ended(task.id)
+        await deck.service.control_all(Action.PAUSE, actor=ME)
+        await deck.ask(task.id, Action.RETRY)
+        deck.service.engine.settle(ended)  # as the follower of the first run does, when it comes late
+        await deck.service.control_all(Action.RESUME, actor=ME)
+        assert (await deck.ended(task.id)).attempt == 2
