@@ -31,39 +31,77 @@ def wait_for(client: LocalClient, view: TaskView, *, quiet: bool = False) -> Tas
         DetachedError: The user chose to leave.
         TaskdeckError: `daemon.absent` when the daemon went away for good; `password.needed`.
     """
-    meter = None if quiet else Meter()
-    while True:
+    return _Follower(client, view, None if quiet else Meter()).run()
+
+
+class _Follower:
+    """Follows one task, over interruptions of every kind."""
+
+    def __init__(self, client: LocalClient, view: TaskView, meter: Meter | None) -> None:
+        self._client = client
+        self._view = view
+        self._meter = meter
+        self._unlocked = -1
+        """Revision that a password made: what was announced before it asks for nothing any more."""
+
+    def run(self) -> TaskView:
+        """The task as it ended."""
+        while True:
+            try:
+                if self._follow():
+                    return self._view
+            except KeyboardInterrupt:
+                self._clear()
+                _ask(self._client, self._view)
+            finally:
+                self._clear()
+
+    def _clear(self) -> None:
+        if self._meter is not None:
+            self._meter.clear()
+
+    def _follow(self) -> bool:
+        """Whether it has ended; else the connection has."""
         try:
-            view = _follow(client, view, meter)
-            if view.terminal:
-                return view
-        except KeyboardInterrupt:
-            if meter is not None:
-                meter.clear()
-            _ask(client, view)
-        finally:
-            if meter is not None:
-                meter.clear()
+            for _event, data in self._client.stream(task_path(self._view.id).replace("/tasks/", "/stream/")):
+                self._view = msgspec.json.decode(data, type=TaskView)
+                if self._meter is not None:
+                    self._meter.show(self._view)
+                if self._view.terminal:
+                    return True
+                if self._view.reason is WaitReason.PASSWORD and self._view.rev > self._unlocked:
+                    self._clear()
+                    self._unlock()
+        except TaskdeckError as error:
+            if error.code != "daemon.absent":
+                raise
+            _wait_for_daemon(self._client, self._view, error)
+        return self._view.terminal
 
-
-def _follow(client: LocalClient, view: TaskView, meter: Meter | None) -> TaskView:
-    unlocked = -1  # revision: what was announced before it asks for nothing any more
-    try:
-        for _event, data in client.stream(task_path(view.id).replace("/tasks/", "/stream/")):
-            view = msgspec.json.decode(data, type=TaskView)
-            if meter is not None:
-                meter.show(view)
-            if view.terminal:
-                return view
-            if view.reason is WaitReason.PASSWORD and view.rev > unlocked:
-                if meter is not None:
-                    meter.clear()
-                unlocked = _unlock(client, view).rev
-    except TaskdeckError as error:
-        if error.code != "daemon.absent":
-            raise
-        _wait_for_daemon(client, view, error)
-    return view
+    def _unlock(self) -> None:
+        """Ask for the password, once, and see that the daemon gets it: a busy one may not answer in time."""
+        view = self._view
+        try:
+            password = secret.ask(f"Password for {view.title}")
+        except TaskdeckError:
+            raise TaskdeckError(
+                "password.needed",
+                f"cannot go on with task {view.id}",
+                "it waits for a password",
+                f"give it with `taskdeck unlock {view.id} --password-stdin`",
+            ) from None
+        request = wire.UnlockRequest({"password": password})
+        while True:
+            try:
+                self._unlocked = self._client.post(task_path(view.id, "/unlock"), TaskView, request).rev
+                return
+            except TaskdeckError as error:
+                if error.code == "task.state":  # it waits no more: an earlier try has arrived, or somebody else's
+                    self._unlocked = self._client.get(task_path(view.id), TaskDetail).view.rev
+                    return
+                if error.code != "daemon.absent":
+                    raise
+                _wait_for_daemon(self._client, view, error)
 
 
 def _wait_for_daemon(client: LocalClient, view: TaskView, error: TaskdeckError) -> None:
@@ -78,19 +116,6 @@ def _wait_for_daemon(client: LocalClient, view: TaskView, error: TaskdeckError) 
         "the daemon went away",
         "the task goes on when `taskdeck serve` runs again",
     ) from error
-
-
-def _unlock(client: LocalClient, view: TaskView) -> TaskView:
-    try:
-        password = secret.ask(f"Password for {view.title}")
-    except TaskdeckError:
-        raise TaskdeckError(
-            "password.needed",
-            f"cannot go on with task {view.id}",
-            "it waits for a password",
-            f"give it with `taskdeck unlock {view.id} --password-stdin`",
-        ) from None
-    return client.post(task_path(view.id, "/unlock"), TaskView, wire.UnlockRequest({"password": password}))
 
 
 def _ask(client: LocalClient, view: TaskView) -> None:
