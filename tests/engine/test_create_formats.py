@@ -290,6 +290,7 @@ def test_conflict_policies_reach_the_archive(tmp_path: Path) -> None:
     source.write_text("x")
     assert pack(tmp_path, source, ArchiveFormat.ZIP).name == "f.zip"
     assert pack(tmp_path, source, ArchiveFormat.ZIP).name == "f (2).zip"
-    assert not pack(tmp_path, source, ArchiveFormat.ZIP, on_conflict=Conflict.SKIP).written
+    skipped = pack(tmp_path, source, ArchiveFormat.ZIP, on_conflict=Conflict.SKIP)
+    assert not skipped.written and skipped.location == str(tmp_path / "f.zip")
     assert pack(tmp_path, source, ArchiveFormat.ZIP, on_conflict=Conflict.OVERWRITE).name == "f.zip"
     assert sorted(os.listdir(tmp_path)) == ["f", "f (2).zip", "f.zip"]

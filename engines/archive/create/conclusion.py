@@ -146,11 +146,11 @@ class Conclusion:
         result = archive.result
         if any(map(self._staging.holds, archive.parts)):
             placed = self._publish(self._staging.finish(archive.parts))
-            if placed is None:
-                result.written = False
-                return result
-            archive.parts = placed
+            result.written = placed is not None
+            archive.parts = placed or [self._target]
         self._name(archive)
+        if not result.written:
+            return result
         if self._wants_manifest:
             result.manifest = display(self._publish_manifest(archive.parts[-1]))
         if self._op.delete_source and archive.phase is Phase.PUBLISH:
