@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 _STOP: Final = 4.7
 _FIRST_DELAY: Final = 1.0
+_CANCEL_AGAIN: Final = 0.1
 _LONGEST_DELAY: Final = 60.0
 _DELIVERY: Final = 0.5
 """Seconds the library needs to hand on messages it has fetched."""
@@ -260,8 +261,17 @@ class TelegramService:
         await self._client.recover()
 
     async def _login(self) -> None:
-        async with asyncio.timeout(self._timing.login):
-            await self._client.start()
+        login = asyncio.create_task(self._client.start(), name="telegram login")
+        try:
+            await asyncio.wait((login,), timeout=self._timing.login)
+            if not login.done():
+                raise TimeoutError
+            await login
+        finally:
+            # Pyrogram 2.0.106 now and then misses that it is cancelled, and would go on to connect for ever.
+            while not login.done():
+                login.cancel()
+                await asyncio.wait((login,), timeout=_CANCEL_AGAIN)
 
     async def _watch(self) -> None:
         """Return when the connection is no longer worth anything."""
