@@ -85,7 +85,7 @@ class _Conversion:
 
     def run(self) -> ZipResult:
         try:
-            result = self._run()
+            return self._run()
         except Stopped:
             if not self._job.keep_partial():
                 self._discard()
@@ -93,7 +93,6 @@ class _Conversion:
         except BaseException:
             self._discard()
             raise
-        return result
 
     def _run(self) -> ZipResult:
         secrets = self._job.secrets if _encrypts(self._packing(self._op.path), self._job) else {}

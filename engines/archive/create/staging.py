@@ -26,16 +26,15 @@ class Staging:
         self._target = target
         self._form = form
         self._split = split
-        self._claimed: list[Path] = []
+        self._claimed: dict[tuple[Path, str], Path] = {}
         self.journal = self._claim(target, "journal")
         self.worth_keeping = False
         """Whether a later attempt can go on from what is there."""
 
     def _claim(self, target: Path, kind: str) -> Path:
-        path = files.staged_path(self._job, target, kind=kind)
-        if path not in self._claimed:
-            self._claimed.append(path)
-        return path
+        if (target, kind) not in self._claimed:  # once: each claim waits for the disk
+            self._claimed[target, kind] = files.staged_path(self._job, target, kind=kind)
+        return self._claimed[target, kind]
 
     def part(self, number: int = 0) -> Path:
         """The archive, or its volume `number` from 0, while it is written."""
@@ -62,7 +61,7 @@ class Staging:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is one of the temporary ones."""
-        return path in self._claimed
+        return path in self._claimed.values()
 
     def commit(self) -> None:
         """Make a checkpoint given before durable, as every claim does."""
@@ -70,7 +69,7 @@ class Staging:
 
     def discard(self) -> None:
         """Remove whatever is still there."""
-        for path in self._claimed:
+        for path in self._claimed.values():
             with suppress(OSError):
                 files.remove(path)
             self._job.release(path)
